@@ -1,0 +1,156 @@
+"""A user's own stream: profile, marks, filing, what they hid, what they uploaded."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from msgspec import UNSET
+
+from domain import commands as c
+from domain import events as e
+from domain.envelope import Basis
+from domain.ids import chat_stream
+from domain.refusals import (
+    NOT_REGISTERED,
+    SUSPENDED,
+    UNCHANGED,
+    USER_ERASED,
+    Refusal,
+    Unchanged,
+    invalid,
+)
+from domain.state import (
+    ACCOUNT,
+    Account,
+    Changes,
+    Filed,
+    Hidden,
+    Media,
+    Standing,
+    State,
+    hidden_part,
+    media_part,
+    standing_part,
+)
+
+Decision = Sequence[e.Event] | Refusal | Unchanged
+
+
+def needs(action: c.Action) -> tuple[str, ...]:
+    """The parts that deciding on this action reads, beside head and account."""
+    match action:
+        case c.MarkDelivered() | c.MarkRead() | c.FileChat():
+            return (standing_part(action.chat),)
+        case c.HideMessage():
+            return (hidden_part(action.chat, action.message),)
+        case c.UploadMedia():
+            return (media_part(action.media),)
+    return ()
+
+
+def decide(state: State, command: c.Command, now: str) -> Decision:  # noqa: ARG001
+    """What the command makes of the user's stream. Only the user writes to it, or an operator."""
+    account = cast(Account, state.get(ACCOUNT, Account()))
+    if account.erased:
+        return USER_ERASED
+    if account.suspended and command.rights == "client":
+        return SUSPENDED
+    action = command.action
+    if isinstance(action, c.PutProfile):
+        return _put_profile(account, action)
+    if not account.registered:
+        return NOT_REGISTERED
+    match action:
+        case c.MarkDelivered():
+            standing = _standing(state, action.chat)
+            if action.up_to <= max(standing.delivered, standing.read):
+                return UNCHANGED
+            return [e.ChatDelivered(chat=action.chat, up_to=action.up_to)]
+        case c.MarkRead():
+            if action.up_to <= _standing(state, action.chat).read:
+                return UNCHANGED
+            return [e.ChatRead(chat=action.chat, up_to=action.up_to)]
+        case c.FileChat():
+            return _file(_standing(state, action.chat), action, command)
+        case c.HideMessage():
+            if hidden_part(action.chat, action.message) in state:
+                return UNCHANGED
+            return [e.MessageHidden(chat=action.chat, message=action.message)]
+        case c.UploadMedia():
+            if media_part(action.media) in state:
+                return UNCHANGED
+            return [e.MediaUploaded(**msgspec.structs.asdict(action))]
+    return invalid("do", "A user's stream does not take this action.")
+
+
+def _put_profile(account: Account, action: c.PutProfile) -> Decision:
+    if account.registered:
+        if action.name is action.email is action.avatar is UNSET:
+            return UNCHANGED
+        return [e.UserChanged(name=action.name, email=action.email, avatar=action.avatar)]
+    if action.name is UNSET or action.name is None:
+        return invalid("name", "The first call registers the user and needs a name.")
+    return [
+        e.UserRegistered(
+            name=action.name,
+            email=None if action.email is UNSET else action.email,
+            avatar=None if action.avatar is UNSET else action.avatar,
+        )
+    ]
+
+
+def _file(standing: Standing, action: c.FileChat, command: c.Command) -> Decision:
+    # What was filed before the user last joined the chat no longer holds, and this stream does not
+    # know joinings: the same value against a newer state of the chat is therefore a new fact.
+    basis = chat_basis(command.basis, action.chat)
+    wanted = {
+        name: value
+        for name in ("pinned", "archived", "muted_until")
+        if (value := getattr(action, name)) is not UNSET
+    }
+    if all(standing.filed.get(name) == Filed(value, basis) for name, value in wanted.items()):
+        return UNCHANGED
+    return [e.ChatFiled(chat=action.chat, **wanted)]
+
+
+def chat_basis(basis: Sequence[Basis], chat: str) -> int:
+    """The newest seq of the chat that the gateway had seen; 0 when it says nothing of it."""
+    stream = chat_stream(chat)
+    return max((seen.seq for seen in basis if seen.stream == stream), default=0)
+
+
+def _standing(state: State, chat: str) -> Standing:
+    return cast(Standing, state.get(standing_part(chat), Standing()))
+
+
+def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
+    """The parts of the user's state that an event changes; `basis` is that of its envelope."""
+    account = cast(Account, state.get(ACCOUNT, Account()))
+    match event:
+        case e.UserRegistered():
+            return {ACCOUNT: Account(registered=True)}
+        case e.UserErased():
+            return {ACCOUNT: msgspec.structs.replace(account, erased=True)}
+        case e.UserSuspended() | e.UserResumed():
+            suspended = isinstance(event, e.UserSuspended)
+            return {ACCOUNT: msgspec.structs.replace(account, suspended=suspended)}
+        case e.ChatDelivered():
+            return _with_standing(state, event.chat, delivered=event.up_to)
+        case e.ChatRead():
+            return _with_standing(state, event.chat, read=event.up_to)
+        case e.ChatFiled():
+            seen = chat_basis(basis, event.chat)
+            filed = dict(_standing(state, event.chat).filed)
+            for name in ("pinned", "archived", "muted_until"):
+                if (value := getattr(event, name)) is not UNSET:
+                    filed[name] = Filed(value, seen)
+            return _with_standing(state, event.chat, filed=filed)
+        case e.MessageHidden():
+            return {hidden_part(event.chat, event.message): Hidden()}
+        case e.MediaUploaded():
+            return {media_part(event.media): Media()}
+    return {}
+
+
+def _with_standing(state: State, chat: str, **changed: object) -> Changes:
+    return {standing_part(chat): msgspec.structs.replace(_standing(state, chat), **changed)}

@@ -1,0 +1,78 @@
+"""The record on the wire: CloudEvents 1.0 in structured mode, chained by hash within its stream."""
+
+import hashlib
+
+import msgspec
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/cloudevents+json"
+SCHEMA_PREFIX = "urn:hansard:event:"
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What the gateway had seen of another stream when it checked the command."""
+
+    stream: str
+    seq: int
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event as it stands in the log. `prev` of the next one hashes its encoded bytes."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    dataschema: str
+    time: str
+    datacontenttype: str
+    seq: int
+    actor: str
+    commandid: str
+    commanddigest: str
+    prev: str
+    basis: tuple[Basis, ...] = ()
+    originaltime: str | None = None
+    causationid: str | None = None
+    correlationid: str | None = None
+    traceparent: str | None = None
+    data: msgspec.Raw
+
+    @property
+    def stream(self) -> str:
+        return self.source[1:]
+
+    @property
+    def version(self) -> int:
+        return int(self.dataschema.rpartition(":")[2])
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def encode(envelope: Envelope) -> bytes:
+    return _encoder.encode(envelope)
+
+
+def decode(record: bytes | str) -> Envelope:
+    """Read a record of the log; fields it does not know are ignored.
+
+    Raises:
+        msgspec.DecodeError: the bytes are no envelope.
+    """
+    return _decoder.decode(record)
+
+
+def dataschema(wire_name: str, version: int) -> str:
+    return f"{SCHEMA_PREFIX}{wire_name}:{version}"
+
+
+def chain_start(stream: str) -> str:
+    """`prev` of a stream's first event."""
+    return hashlib.sha256(stream.encode()).hexdigest()
+
+
+def chain_next(record: bytes) -> str:
+    """`prev` of the event after the one with these bytes."""
+    return hashlib.sha256(record).hexdigest()

@@ -1,0 +1,51 @@
+"""Instants as the log writes them: RFC 3339, UTC, milliseconds, always 24 characters.
+
+The form is fixed in width, so comparing two of these strings compares the instants.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+
+def from_datetime(moment: datetime) -> str:
+    """The canonical form of an aware datetime, cut to milliseconds."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z".rjust(24, "0")
+
+
+def from_millis(millis: int) -> str:
+    """The canonical form of milliseconds since 1970."""
+    return from_datetime(datetime.fromtimestamp(millis // 1000, UTC) + _millis(millis % 1000))
+
+
+def to_datetime(instant: str) -> datetime:
+    return datetime.fromisoformat(instant)
+
+
+def to_millis(instant: str) -> int:
+    return round(to_datetime(instant).timestamp() * 1000)
+
+
+def parse(text: str) -> str:
+    """The canonical form of any RFC 3339 time.
+
+    Raises:
+        ValueError: the text is no RFC 3339 time with an offset in the years 1 to 9999.
+    """
+    if len(text) < 20 or text[10] not in "Tt ":
+        raise ValueError("not an RFC 3339 time")
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        if moment.tzinfo is None:
+            raise ValueError("a time needs an offset")
+        return from_datetime(moment)
+    except OverflowError as error:
+        raise ValueError("out of range") from error
+
+
+def later(instant: str, seconds: int) -> str:
+    """The instant `seconds` after another."""
+    return from_datetime(to_datetime(instant) + timedelta(seconds=seconds))
+
+
+def _millis(count: int) -> timedelta:
+    return timedelta(milliseconds=count)

@@ -1,0 +1,55 @@
+"""What the gateway works with; put together once, where the process starts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from gateway.auth import Authenticator
+from gateway.commander import Commander
+from gateway.cursor import CursorCodec
+from gateway.limits import Limiter
+from gateway.position import PositionCodec
+from gateway.ws.hub import Hub
+from projections.progress import Progress
+from projections.store.port import ReadStore
+from projections.vault import Vault
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The settings that the gateway goes by. `dev_secret` is the token secret while the server made
+    it itself and listens on loopback only."""
+
+    directory: Literal["all", "shared", "off"] = "all"
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
+    cors_origins: Sequence[str] = ()
+    allow_address_ids: bool = False
+    dev_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the process is; each function answers at once. Ages are in seconds."""
+
+    stale: Callable[[], Sequence[str]]
+    behind: Callable[[], int]
+    lag: Callable[[], float]
+    waiting: Callable[[], int]
+    problems: Callable[[], Sequence[str]] = field(default=lambda: ())
+
+
+@dataclass(frozen=True)
+class Services:
+    store: ReadStore
+    vault: Vault
+    progress: Progress
+    commander: Commander
+    authenticator: Authenticator
+    limiter: Limiter
+    positions: PositionCodec
+    cursors: CursorCodec
+    hub: Hub
+    health: Health
+    policy: Policy
+    clock: Callable[[], str]

@@ -1,0 +1,40 @@
+"""All read models, in the order in which their documents are written.
+
+`chats` and `profiles` come last: every event of a chat or a user raises the `seq` of its document
+there, so that a document that has seen an event says that all others have, too.
+"""
+
+from typing import Any
+
+from projections import chats, feed, hidden, marks, media, messages, profiles, search
+from projections.dead_letters import DEAD_LETTERS
+from projections.fold import ReadModel
+from projections.outcomes import OUTCOMES
+from projections.store.port import Collection
+
+MODELS: tuple[ReadModel, ...] = (
+    messages.MODEL,
+    search.MODEL,
+    feed.MODEL,
+    hidden.MODEL,
+    media.MODEL,
+    marks.MODEL,
+    profiles.MODEL,
+    chats.MODEL,
+)
+
+COLLECTIONS: tuple[Collection[Any], ...] = (
+    OUTCOMES,
+    DEAD_LETTERS,
+    messages.MESSAGES,
+    search.MESSAGE_WORDS,
+    search.USER_WORDS,
+    feed.FEED,
+    hidden.HIDDEN,
+    media.MEDIA,
+    marks.MARK_STEPS,
+    marks.MARKS,
+    chats.MEMBERSHIPS,
+    profiles.PROFILES,
+    chats.CHATS,
+)

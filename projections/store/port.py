@@ -1,0 +1,148 @@
+"""The read store as the projections see it: collections of documents, each fed by one stream.
+
+Everything the read models mean lives above this port, in folds and views; an adapter only keeps
+documents, finds them by a declared index, and never lets an older document replace a newer one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+Value = str | int | bool | None
+Key = tuple[str | int, ...]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`seq`, that of the last event of its stream it has seen, guards its writes."""
+
+    seq: int
+
+
+D = TypeVar("D", bound=Document)
+
+
+class Index(NamedTuple):
+    """Documents in the order of `fields`; only those whose field `where` is set (not null, not
+    false) when it is given. A field may be null in the index."""
+
+    name: str
+    fields: tuple[str, ...]
+    where: str | None = None
+
+
+class Terms(NamedTuple):
+    """An inverted index: `field` holds each document's terms (a list of strings or the keys of an
+    object), found within the values of the field `scope`, newest first by the field `time`."""
+
+    field: str
+    scope: str
+    time: str
+
+
+class Collection(Generic[D]):
+    """The form of a collection. `key` names the fields that identify a document."""
+
+    def __init__(
+        self,
+        name: str,
+        document: type[D],
+        key: tuple[str, ...],
+        indexes: tuple[Index, ...] = (),
+        terms: Terms | None = None,
+    ) -> None:
+        self.name = name
+        self.document = document
+        self.key = key
+        self.indexes = {index.name: index for index in indexes}
+        self.terms = terms
+        self._fields = {field.name for field in msgspec.structs.fields(document)}
+        assert {*key, *(f for i in indexes for f in i.fields)} <= self._fields
+
+    def key_of(self, document: D) -> Key:
+        return tuple(getattr(document, field) for field in self.key)
+
+    def __repr__(self) -> str:
+        return f"Collection({self.name})"
+
+
+Ref = tuple[Collection[Any], Key]
+
+
+class Scan(NamedTuple):
+    """A run of documents along an index (`along` names it; the key when it is None).
+
+    `equal` fixes the index's first fields; `above` and `below`, both exclusive, bound the one
+    after them. Ascending unless `newest`.
+    """
+
+    equal: tuple[Value, ...] = ()
+    along: str | None = None
+    above: Value = None
+    below: Value = None
+    newest: bool = False
+    limit: int | None = None
+
+
+class Match(NamedTuple):
+    """Documents that hold, for every set of `all_of`, at least one of its terms.
+
+    `since` (inclusive) and `until` (exclusive) bound the time; `after` is the place (time, scope,
+    rest of the key …) of the last document of the page before.
+    """
+
+    scopes: tuple[str, ...]
+    all_of: tuple[tuple[str, ...], ...]
+    limit: int
+    since: str | None = None
+    until: str | None = None
+    after: tuple[Value, ...] | None = None
+
+
+class Batch(NamedTuple):
+    """What one step of the engine writes. `checkpoints` name positions of the log by partition."""
+
+    documents: Sequence[tuple[Collection[Any], Sequence[Document]]]
+    checkpoints: Mapping[str, int]
+
+
+class StoreError(Exception):
+    """The store did not do what it was asked; the caller may try again."""
+
+
+class ReadStore(Protocol):
+    async def get(self, collection: Collection[D], keys: Iterable[Key]) -> dict[Key, D]:
+        """The documents of these keys; keys without one are left out."""
+
+    async def scan(self, collection: Collection[D], scans: Sequence[Scan]) -> list[list[D]]:
+        """The documents of each run, in its order. All runs are answered from one state."""
+
+    async def count(self, collection: Collection[Any], scans: Sequence[Scan]) -> list[int]:
+        """How many documents each run has."""
+
+    async def match(self, collection: Collection[D], match: Match) -> list[D]:
+        """Matching documents, newest first: by time, then scope, then the rest of the key, all
+        descending."""
+
+    async def expand(
+        self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
+    ) -> list[str]:
+        """Up to `limit` terms that begin with the prefix in any of the scopes, in their order."""
+
+    async def write(self, batch: Batch) -> None:
+        """Write documents in the order given, then the checkpoints, durably.
+
+        A document whose stored one has the same or a higher `seq` is passed over. Checkpoints only
+        rise. Raises `StoreError` with nothing lost: the same batch may be written again.
+        """
+
+    async def checkpoints(self) -> dict[str, int]:
+        """The log position after which to go on, by partition."""
+
+    async def bind(self, log_id: str) -> None:
+        """Bind the store to the log of this identity, once and for good.
+
+        Raises `StoreError` when it is bound to another.
+        """
+
+    async def close(self) -> None: ...

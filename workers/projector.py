@@ -1,0 +1,46 @@
+"""Feeds the read models from the log, one loop a partition."""
+
+import asyncio
+
+import structlog
+
+from projections.engine import Engine
+from projections.store.port import StoreError
+from workers.log.port import EventLog, LogError
+
+log = structlog.get_logger()
+
+#: Events folded and written at once.
+BATCH = 500
+#: Seconds between attempts while the log or the store does not answer.
+RETRY = 0.5
+
+
+class Projector:
+    def __init__(self, event_log: EventLog, engine: Engine) -> None:
+        self._log = event_log
+        self._engine = engine
+        self._reached: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Project until cancelled."""
+        self._reached = await self._engine.start()
+        async with asyncio.TaskGroup() as group:
+            for partition in self._log.partitions:
+                group.create_task(self._follow(partition))
+
+    def behind(self) -> dict[str, int]:
+        """How many positions of the log each partition still has to go."""
+        return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._log.partitions}
+
+    async def _follow(self, partition: str) -> None:
+        while True:
+            after = self._reached.get(partition, 0)
+            try:
+                await self._log.wait(partition, after)
+                batch = await self._log.read(partition, after, BATCH)
+                await self._engine.apply(batch)
+                self._reached[partition] = batch.end
+            except (StoreError, LogError) as error:
+                log.warning("projection_waits", partition=partition, error=str(error))
+                await asyncio.sleep(RETRY)
