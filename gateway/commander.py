@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
-from projections.vault import KeyDestroyed, Vault
 
 from domain import commands as c
 from domain.decider import Verdict
@@ -15,6 +14,7 @@ from domain.ids import command_id, user_stream
 from domain.refusals import USER_ERASED
 from gateway.position import PositionCodec
 from gateway.problems import CODES, FieldError, Problem
+from projections.vault import KeyDestroyed, Vault
 
 Reply = Callable[[Verdict | None], None]
 
@@ -24,11 +24,9 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 SEALED = ("content", "metadata", "name", "description", "email", "avatar", "sha256")
 
 
-class Decide(Protocol):
-    """Hands a command to the decider of its stream. The reply comes once the verdict is durable,
-    None when the log could not take it. Raises `Busy` when too many commands wait."""
-
-    def __call__(self, command: c.Command, reply: Reply) -> None: ...
+#: Hands a command to the decider of its stream. The reply comes once the verdict is durable, None
+#: when the log could not take it. Raises `Busy` when too many commands wait.
+Decide = Callable[[c.Command, Reply], None]
 
 
 class Busy(Exception):

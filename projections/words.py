@@ -51,18 +51,18 @@ _STRAY_GLUE = re.compile(f"[{_GLUE}]+")
 _KEPT_AS_IT_IS = re.compile(f"[{_EMOJI}{_TONES}{_GLUE}]")
 _NOT_ONE_WORD = re.compile(f"[{_UNSPACED}{_EMOJI}{_TONES}{_GLUE}]")
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
-_LINK = re.compile(r"\bhttps?://[\w\[]", re.IGNORECASE)
+_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[\w\[]", re.IGNORECASE)
 
 # Marks that tell a spelling from another, not a word: accents, Hebrew points, Arabic and Syriac
 # vowel signs, variation selectors. In other scripts (Devanagari, Thai, kana …) a mark is a vowel
 # or makes another letter, and stays.
 _ACCENT = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711"
-    "\u0730-\u074a\u180b-\u180f\u0897-\u089f\u08ca-\u08ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f"
-    "\ufe20-\ufe2f\U000e0100-\U000e01ef]"
+    "\u0730-\u074a\u0897-\u089f\u08ca-\u08ff\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
+    "\ufe00-\ufe0f\ufe20-\ufe2f\U000e0100-\U000e01ef]"
 )
-# Letters that Unicode doesn't decompose: Latin as in UTR #30 (withdrawn, but what ICU folds),
-# Arabic as in Lucene's ArabicNormalizer and PersianNormalizer.
+# Letters that Unicode doesn't decompose, Latin ones as Lucene's ASCIIFoldingFilter reads them,
+# Arabic ones as its ArabicNormalizer and PersianNormalizer do; and signs that need a rule.
 _LETTERS = {
     "ı": "i",
     "ł": "l",
@@ -86,8 +86,9 @@ _LETTERS = {
     "\u2122": " ",  # NFKC would make letters of the trade and service marks
     "\u2120": " ",
 }
-# The longest group of characters that are composed and ordered together: more than the 30 marks
-# of UAX #15's stream-safe text, so that a tower of marks costs no quadratic time.
+# The longest group of characters that are composed and put in order together, so that a tower of
+# marks costs no quadratic time: more than the 30 marks of UAX #15's stream-safe text. In a higher
+# tower the order of marks counts.
 _MAX_GROUP = 32
 
 
@@ -168,7 +169,10 @@ def _fold_with_offsets(text: str) -> tuple[str, list[int]]:
 
 
 def _compose(folded: str, starts: Sequence[int]) -> tuple[str, list[int]]:
-    """The NFC form; what was composed or put in order together gets the offset of its first."""
+    """The NFC form, with the start of each of its characters.
+
+    A letter and the marks that were composed with it, or put in order after it, share its start.
+    """
     groups: list[str] = []
     group_starts: list[int] = []
     for character, start in zip(folded, starts, strict=True):
@@ -180,9 +184,8 @@ def _compose(folded: str, starts: Sequence[int]) -> tuple[str, list[int]]:
                 continue
         groups.append(character)
         group_starts.append(start)
-    return "".join(groups), [
-        start for group, start in zip(groups, group_starts, strict=True) for _ in group
-    ]
+    grouped = zip(groups, group_starts, strict=True)
+    return "".join(groups), [start for group, start in grouped for _ in group]
 
 
 def _terms(folded: str) -> Iterator[tuple[str, int, int]]:
@@ -285,8 +288,9 @@ def highlights(
     for word, start, end in words_of(text):
         if word in wanted or (prefix is not None and word.startswith(prefix)):
             if places and start <= places[-1][1]:
-                start, end = places[-1][0], max(end, places.pop()[1])
-            places.append((start, end))
+                places[-1] = (places[-1][0], max(end, places[-1][1]))
+            else:
+                places.append((start, end))
     return places
 
 

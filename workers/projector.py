@@ -1,6 +1,7 @@
 """Feeds the read models from the log, one loop a partition."""
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 
@@ -21,6 +22,7 @@ class Projector:
         self._log = event_log
         self._engine = engine
         self._reached: dict[str, int] = {}
+        self._moved = asyncio.Condition()
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -33,6 +35,16 @@ class Projector:
         """How many positions of the log each partition still has to go."""
         return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._log.partitions}
 
+    async def reach(self, positions: Mapping[str, int]) -> None:
+        """Wait until the read models hold the log up to these positions, by partition."""
+        if self._has(positions):
+            return
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._has(positions))
+
+    def _has(self, positions: Mapping[str, int]) -> bool:
+        return all(self._reached.get(p, 0) >= position for p, position in positions.items())
+
     async def _follow(self, partition: str) -> None:
         while True:
             after = self._reached.get(partition, 0)
@@ -41,6 +53,8 @@ class Projector:
                 batch = await self._log.read(partition, after, BATCH)
                 await self._engine.apply(batch)
                 self._reached[partition] = batch.end
+                async with self._moved:
+                    self._moved.notify_all()
             except (StoreError, LogError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)

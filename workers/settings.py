@@ -190,13 +190,12 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _keep_data_together(cls, given: dict[str, Any]) -> dict[str, Any]:
-        folder = Path(given.get("data_dir", "data")).absolute().as_uri()
-        path = folder.removeprefix("file://")
+        folder = Path(given.get("data_dir", "data")).absolute()
         return {
-            "log_url": f"sqlite://{path}/log.db",
-            "store_url": f"sqlite://{path}/read.db",
-            "keyring_url": f"sqlite://{path}/{KEYRING_FILE}",
-            "media_url": f"{folder}/media",
+            "log_url": f"sqlite:///{folder}/log.db",
+            "store_url": f"sqlite:///{folder}/read.db",
+            "keyring_url": f"sqlite:///{folder}/{KEYRING_FILE}",
+            "media_url": f"{folder.as_uri()}/media",
         } | given
 
     @model_validator(mode="after")
@@ -247,7 +246,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if faults:
         raise SettingsError("; ".join(faults))
     try:
-        return Settings(**{known[name]: value for name, value in given.items()})  # type: ignore[arg-type]  # texts, which the fields parse
+        return Settings.model_validate({known[name]: value for name, value in given.items()})
     except ValidationError as error:
         found = dict.fromkeys(_wrong(each["loc"], each["msg"]) for each in error.errors())
     raise SettingsError("; ".join(found))

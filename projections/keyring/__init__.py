@@ -1,4 +1,4 @@
-"""The keyring: where the keys of sealed fields are kept. Adapters are reached through here alone."""
+"""The keyring. Its adapters are reached through `open_keyring` alone."""
 
 from projections.keyring.port import Keyring, KeyringError
 from projections.keyring.sqlite import SqliteKeyring

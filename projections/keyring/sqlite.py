@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
@@ -34,6 +34,8 @@ _DESTROY = """
 INSERT INTO keys (id, wrapped) SELECT value, NULL FROM json_each(?) WHERE true
 ON CONFLICT (id) DO UPDATE SET wrapped = NULL WHERE wrapped IS NOT NULL
 """
+
+_EMPTY_WAL = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 # The master key wraps a key that is used for nothing, under an id that no key has.
 _CHECK_ID = ""
@@ -98,8 +100,9 @@ class SqliteKeyring:
             )
             self._check_master_key()
             self._db.execute("COMMIT")
-            # A crash may have come between a destruction and its wiping.
-            self._wipe()
+            # A crash may have come between a destruction and its wiping. Whoever is busy with the
+            # file now does not stop the start: the next destruction wipes too.
+            self._db.execute(_EMPTY_WAL)
         except BaseException:
             self._db.close()
             raise
@@ -124,7 +127,7 @@ class SqliteKeyring:
             rows |= self._read(missing)
         return self._unwrapped(rows)
 
-    def _read(self, ids: Sequence[str] | set[str]) -> dict[str, str | None]:
+    def _read(self, ids: Collection[str]) -> dict[str, str | None]:
         (rows,) = self._db.execute(_READ, (msgspec.json.encode(ids).decode(),)).fetchone()
         return _rows.decode(rows)
 
@@ -138,7 +141,7 @@ class SqliteKeyring:
 
     def _wipe(self) -> None:
         """Bring the zeros that secure_delete wrote into the main file, and empty the WAL."""
-        busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        busy, _, _ = self._db.execute(_EMPTY_WAL).fetchone()
         if busy:
             raise KeyringError(f"{self._path}: a reader keeps destroyed keys in the WAL")
 

@@ -177,6 +177,7 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
 def test_a_crash_ends_the_lock(tmp_path: Path) -> None:
     with held(tmp_path):
         pass
+    (tmp_path / "lock").write_text("4194304000\n")
     with DataLock(tmp_path):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 

@@ -42,7 +42,7 @@ class Issuer:
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 (the name http.server calls)
+            def do_GET(self) -> None:
                 issuer.asked += 1
                 self.send_response(issuer.status)
                 self.send_header("Content-Length", str(len(issuer.answer)))

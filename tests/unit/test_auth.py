@@ -94,6 +94,7 @@ async def test_claims_of_another_form_give_no_rights() -> None:
         "x",
         "a.b.c",
         "é.é.é",
+        "\ud800.\ud800.\ud800",
         "x" * 100_000,
     ],
 )
@@ -222,7 +223,7 @@ async def test_a_minted_token_is_good() -> None:
     token = mint(SECRET, "ann", 60, scopes=["hansard:audit"], issuer="me", audience="us")
     checker = authenticator(issuer="me", audience="us")
     principal = await checker.authenticate(token)
-    assert (principal.user, principal.scopes) == ("ann", {"hansard:audit"})
+    assert (principal.user, principal.scopes) == ("ann", frozenset({"hansard:audit"}))
     assert time.time() < principal.expires_at <= time.time() + 60
 
 

@@ -106,6 +106,17 @@ async def test_ended_windows_are_forgotten(clock: Clock) -> None:
     assert await counters.reset() == 25
 
 
+async def test_a_window_begun_anew_outlives_the_end_of_its_earlier_one(clock: Clock) -> None:
+    counters = WindowCounters(clock=clock)
+    await counters.incr("ann", 10)
+    await counters.clear("ann")
+    clock.now += 5
+    await counters.incr("ann", 10)
+    clock.now += 6
+    await counters.incr("bob", 10)
+    assert await counters.get("ann") == 1
+
+
 async def test_the_number_of_windows_is_bounded(clock: Clock) -> None:
     counters = WindowCounters(clock=clock, max_windows=10)
     await counters.incr("long", 3600)

@@ -1,0 +1,156 @@
+"""What a command needs to know of other streams, looked up in the read models before it is made.
+
+Each check holds as of the basis it returns, which the command's events keep.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from domain import refusals
+from domain.envelope import Basis
+from domain.ids import chat_stream, user_stream
+from gateway.problems import CODES, Problem, not_found_in_body
+from gateway.services import Services
+from projections.feed import FEED
+from projections.media import MEDIA
+from projections.messages import Message
+from projections.outcomes import OUTCOMES
+from projections.profiles import PROFILES
+from projections.progress import Behind, Stale
+from projections.store.port import Scan
+from projections.views.access import Access, access_to
+from projections.views.reading import NotFound, Reading
+from projections.views.visibility import one_visible
+
+#: How long a request waits for the read models, in seconds.
+PATIENCE = 2.0
+
+_DETAILS = {
+    refusal.code: refusal.detail
+    for refusal in (refusals.CHAT_NOT_FOUND, refusals.MESSAGE_NOT_FOUND)
+} | {"user_not_found": "There is no such user."}
+
+
+def reading(services: Services) -> Reading:
+    """The read models as they are now."""
+    return Reading(services.store, services.vault, services.clock())
+
+
+def missing(error: NotFound) -> Problem:
+    """What a view did not find, as a problem."""
+    return Problem(error.code, _DETAILS.get(error.code, CODES[error.code][1]))
+
+
+async def reach(services: Services, positions: Mapping[str, int]) -> None:
+    """Wait until the read models have come to these positions, seq by stream.
+
+    Raises:
+        Problem: `projection_behind` after 2 seconds, `projection_stale` at once.
+    """
+    try:
+        await services.progress.wait(positions, PATIENCE)
+    except Behind as error:
+        raise behind() from error
+    except Stale as error:
+        raise stale() from error
+
+
+def behind() -> Problem:
+    return Problem(
+        "projection_behind",
+        "The read models have not come to this position yet. Ask again.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def stale() -> Problem:
+    return Problem(
+        "projection_stale",
+        "The read models of this stream have stopped until an operator sets them going again.",
+    )
+
+
+async def decided(services: Services, command: str) -> bool:
+    """Whether a command of this id was decided before, so that its receipt is the answer."""
+    [events] = await services.store.scan(FEED, [Scan((command,), along="by_command", limit=1)])
+    return bool(events) or bool(await services.store.get(OUTCOMES, [(command,)]))
+
+
+async def registered(services: Services, users: Mapping[str, str]) -> list[Basis]:
+    """All of these users, by the field that names each, are registered and not erased.
+
+    Raises:
+        Problem: 422 `user_not_found`, with the field.
+    """
+    profiles = await services.store.get(PROFILES, [(user,) for user in users.values()])
+    basis = []
+    for field, user in users.items():
+        profile = profiles.get((user,))
+        if profile is None or profile.erased:
+            raise not_found_in_body("user_not_found", field, "There is no such user.")
+        basis.append(Basis(user_stream(user), profile.seq))
+    return basis
+
+
+async def own_media(
+    services: Services, user: str, media: str, field: str, *, mime: str = ""
+) -> list[Basis]:
+    """The user has uploaded this media item, of a type that begins with `mime`.
+
+    Raises:
+        Problem: 422 `media_not_found`, with the field.
+    """
+    item = (await services.store.get(MEDIA, [(media,)])).get((media,))
+    if item is None or item.owner != user or not item.mime.startswith(mime):
+        raise not_found_in_body("media_not_found", field, "You have no such media item.")
+    return [Basis(user_stream(user), item.seq)]
+
+
+async def membership(services: Services, user: str, chat: str) -> Access:
+    """The chat as its member has it.
+
+    Raises:
+        Problem: `chat_not_found`.
+    """
+    try:
+        return await access_to(reading(services), user, chat)
+    except NotFound as error:
+        raise missing(error) from error
+
+
+async def visible_message(services: Services, user: str, chat: str, seq: int) -> Message:
+    """The message at a seq, which the user can see and which is no system message.
+
+    A message beyond what the read models have seen of the chat is waited for.
+
+    Raises:
+        Problem: `chat_not_found` or `message_not_found`; `projection_behind` or
+            `projection_stale` when it can't be told whether there is such a message.
+    """
+    access = await membership(services, user, chat)
+    if access.chat.seq < seq and services.health.behind() > 0:
+        await _catch_up(services, chat, seq)
+        access = await membership(services, user, chat)
+    try:
+        message = await one_visible(reading(services), access, seq)
+    except NotFound as error:
+        raise missing(error) from error
+    if message.kind == "system":
+        raise missing(NotFound("message_not_found"))
+    return message
+
+
+async def _catch_up(services: Services, chat: str, seq: int) -> None:
+    try:
+        await services.progress.wait({chat_stream(chat): seq}, PATIENCE)
+    except Stale as error:
+        raise stale() from error
+    except Behind as error:
+        # The seq may be made up. What was written when this began has been seen, unless the
+        # newest event shown is older than that.
+        if services.health.lag() >= PATIENCE:
+            raise behind() from error
+
+
+def basis_of(access: Access) -> Sequence[Basis]:
+    """What a check of a membership has seen."""
+    return [Basis(chat_stream(access.id), access.chat.seq)]

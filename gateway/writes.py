@@ -1,0 +1,217 @@
+"""From what a client asks to the command that carries it out: checked, sealed, not yet decided.
+
+REST and WebSocket make their commands here, so both refuse the same things. Each function takes
+the idempotency key, or None to have one made, and raises `Problem` for what the gateway turns away
+itself; the rest is the decider's to refuse.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Literal, TypeVar
+
+from msgspec import UnsetType
+
+from domain import commands as c
+from domain.envelope import Basis
+from domain.ids import chat_stream, direct_chat_id, group_id, user_stream
+from domain.refusals import UNKNOWN_MESSAGE
+from gateway import actions, checks, forms
+from gateway.problems import Problem
+from gateway.services import Services
+from projections.messages import Message
+
+MarkKind = Literal["delivered", "read"]
+
+T = TypeVar("T")
+
+
+async def put_profile(
+    services: Services, user: str, form: forms.ProfileForm, key: str | None
+) -> c.Command:
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    basis = await _avatar(services, user, command, form.avatar)
+    return await services.commander.command(
+        user, stream, command, actions.put_profile(form), basis=basis
+    )
+
+
+async def create_chat(
+    services: Services, user: str, form: forms.ChatForm, key: str | None
+) -> c.Command:
+    action = actions.create_chat(form, user)
+    if action.kind == "direct":
+        stream = chat_stream(direct_chat_id(*action.members))
+        _, command = services.commander.identify(user, stream, key)
+    else:
+        # The chat's id comes from the command's, so the key counts for the maker's own stream.
+        _, command = services.commander.identify(user, user_stream(user), key)
+        stream = chat_stream(group_id(command))
+    others = {f"members.{n}": other for n, other in enumerate(form.members) if other != user}
+    basis = await _unless_decided(services, command, checks.registered(services, others), [])
+    basis = [*basis, *await _avatar(services, user, command, form.avatar)]
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def change_chat(
+    services: Services, user: str, chat: str, form: forms.ChatChangeForm, key: str | None
+) -> c.Command:
+    stream = chat_stream(chat)
+    _, command = services.commander.identify(user, stream, key)
+    basis = await _avatar(services, user, command, form.avatar)
+    return await services.commander.command(
+        user, stream, command, actions.change_chat(form), basis=basis
+    )
+
+
+async def add_members(
+    services: Services, user: str, chat: str, form: forms.MembersForm, key: str | None
+) -> c.Command:
+    stream = chat_stream(chat)
+    _, command = services.commander.identify(user, stream, key)
+    named = {f"users.{n}": other for n, other in enumerate(form.users)}
+    basis = await _unless_decided(services, command, checks.registered(services, named), [])
+    action = c.AddMembers(users=tuple(dict.fromkeys(form.users)))
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def remove_member(
+    services: Services, user: str, chat: str, member: str, key: str | None
+) -> c.Command:
+    return await _to_chat(services, user, chat, c.RemoveMember(user=member), key)
+
+
+async def set_role(
+    services: Services, user: str, chat: str, member: str, form: forms.RoleForm, key: str | None
+) -> c.Command:
+    return await _to_chat(services, user, chat, c.SetRole(user=member, role=form.role), key)
+
+
+async def send(
+    services: Services, user: str, chat: str, form: forms.SendForm, key: str | None
+) -> c.Command:
+    action = actions.send(form)
+    if action.media is None:
+        return await _to_chat(services, user, chat, action, key)
+    stream = chat_stream(chat)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.own_media(services, user, action.media, "metadata.media")
+    basis = await _unless_decided(services, command, check, [])
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def edit(
+    services: Services, user: str, chat: str, seq: int, form: forms.EditForm, key: str | None
+) -> c.Command:
+    """An edit is sealed under the key of its message, so that both go when that key goes."""
+    stream = chat_stream(chat)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.visible_message(services, user, chat, seq)
+    message = await _unless_decided(services, command, check, None)
+    return await services.commander.command(
+        user, stream, command, actions.edit(form, seq), key=_own_key(services, message)
+    )
+
+
+async def delete_for_everyone(
+    services: Services, user: str, chat: str, seq: int, key: str | None
+) -> c.Command:
+    return await _to_chat(services, user, chat, c.DeleteMessage(message=seq), key)
+
+
+async def react(
+    services: Services, user: str, chat: str, seq: int, emoji: str | None, key: str | None
+) -> c.Command:
+    return await _to_chat(services, user, chat, c.React(message=seq, emoji=emoji), key)
+
+
+async def delete_for_me(
+    services: Services, user: str, chat: str, seq: int, key: str | None
+) -> c.Command:
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.visible_message(services, user, chat, seq)
+    message = await _unless_decided(services, command, check, None)
+    basis = [Basis(chat_stream(chat), message.seq)] if message is not None else []
+    action = c.HideMessage(chat=chat, message=seq)
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def mark(
+    services: Services, user: str, chat: str, up_to: int, kind: MarkKind, key: str | None
+) -> c.Command:
+    basis = await markable(services, user, chat, up_to)
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    action = (
+        c.MarkRead(chat=chat, up_to=up_to)
+        if kind == "read"
+        else c.MarkDelivered(chat=chat, up_to=up_to)
+    )
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def markable(services: Services, user: str, chat: str, up_to: int) -> list[Basis]:
+    """A mark can stand at this message.
+
+    Raises:
+        Problem: `chat_not_found`, or `unknown_message` where there is none.
+    """
+    try:
+        message = await checks.visible_message(services, user, chat, up_to)
+    except Problem as problem:
+        if problem.code != "message_not_found":
+            raise
+        raise Problem(UNKNOWN_MESSAGE.code, UNKNOWN_MESSAGE.detail) from problem
+    return [Basis(chat_stream(chat), message.seq)]
+
+
+async def file_chat(
+    services: Services, user: str, chat: str, form: forms.FilingForm, key: str | None
+) -> c.Command:
+    action = actions.file_chat(form, chat)
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.membership(services, user, chat)
+    access = await _unless_decided(services, command, check, None)
+    basis = checks.basis_of(access) if access is not None else []
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+def _own_key(services: Services, message: Message | None) -> str | None:
+    """The id of the key that a message alone is sealed under, if it has one and is not gone."""
+    if message is None or message.content is None or checks.reading(services).gone(message):
+        return None
+    keys = services.vault.key_ids([message.content.value])
+    return next((key for key in keys if key.startswith("messages/")), None)
+
+
+async def _to_chat(
+    services: Services, user: str, chat: str, action: c.AnyAction, key: str | None
+) -> c.Command:
+    stream = chat_stream(chat)
+    _, command = services.commander.identify(user, stream, key)
+    return await services.commander.command(user, stream, command, action)
+
+
+async def _avatar(
+    services: Services, user: str, command: str, avatar: str | UnsetType | None
+) -> Sequence[Basis]:
+    if not isinstance(avatar, str):
+        return []
+    check = checks.own_media(services, user, avatar, "avatar", mime="image/")
+    return await _unless_decided(services, command, check, [])
+
+
+async def _unless_decided(
+    services: Services, command: str, check: Awaitable[T], otherwise: T
+) -> T:
+    """What a check gives; `otherwise` where it fails and the command was decided before.
+
+    A repeated request answers as the first did, whatever has become of what it once needed.
+    """
+    try:
+        return await check
+    except Problem:
+        if await checks.decided(services, command):
+            return otherwise
+        raise

@@ -1,0 +1,397 @@
+"""The WebSocket endpoint: carries frames between a socket, its session and the gateway."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import OrderedDict
+from uuid import uuid4
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from domain.decider import Verdict
+from domain.ids import chat_stream, user_stream
+from domain.instants import from_millis
+from gateway import forms, writes
+from gateway.auth import Principal, bearer_token
+from gateway.commander import Done
+from gateway.limits import client_address
+from gateway.lookups import Lookups, send_cost
+from gateway.problems import Problem, problem_response
+from gateway.services import Services
+from gateway.ws import frames, session
+from gateway.ws.marks import MarkKind, MarkWriter
+from gateway.ws.resume import missed_frames
+from gateway.ws.session import Session
+from gateway.ws.typing import TypingRelay
+from projections.progress import Behind, Stale
+from projections.realtime.port import Publication
+from projections.store.port import StoreError
+
+log = structlog.get_logger()
+
+HELLO_WITHIN = 10.0
+HEARTBEAT_MS = 30_000
+CATCH_UP = 2.0
+#: Writes of one connection that may be under way; reading pauses above that.
+MAX_UNDER_WAY = 512
+#: Positions a connection's frames wait for: the newest of the streams it wrote to last.
+REMEMBERED_POSITIONS = 16
+#: Frames turned away in a row before a connection is closed.
+MAX_TURNED_AWAY = 200
+#: Seconds over which clients are asked to spread their return after a restart.
+RECONNECT_SPREAD = 10.0
+
+
+class Sockets:
+    """All WebSocket connections of this process; an ASGI application."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.marks = MarkWriter(self._write_mark)
+        self.typing = TypingRelay(services.hub.publish)
+        self._open: set[Socket] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = client_address(
+            scope["client"][0] if scope["client"] else "",
+            ",".join(_headers(scope, b"x-forwarded-for")) or None,
+            self.services.policy.trusted_proxies,
+        )
+        verdict = await self.services.limiter.hit("connects", address)
+        await receive()
+        if not verdict.allowed:
+            headers = self.services.limiter.headers("connects", verdict)
+            await _refuse(send, Problem("rate_limited", "Too many connections.", headers=headers))
+            return
+        await send({"type": "websocket.accept"})
+        socket = Socket(self, send, next(iter(_headers(scope, b"authorization")), None))
+        self._open.add(socket)
+        try:
+            await socket.run(receive)
+        finally:
+            self._open.discard(socket)
+
+    async def close(self) -> None:
+        """Write what is pending and close every connection, with advice when to come back."""
+        await self.marks.close()
+        for socket in tuple(self._open):
+            wait = round(random.uniform(0, RECONNECT_SPREAD), 1)
+            socket.close(session.RESTART, f"restarting; come back in {wait} s")
+        closing = [socket.finished.wait() for socket in tuple(self._open)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await asyncio.gather(*closing)
+
+    async def _write_mark(self, user: str, chat: str, kind: MarkKind, up_to: int) -> Done:
+        command = await writes.mark(self.services, user, chat, up_to, kind, None)
+        return await self.services.commander.execute(command)
+
+
+class Socket:
+    """One connection."""
+
+    def __init__(self, sockets: Sockets, send: Send, authorization: str | None) -> None:
+        self._sockets = sockets
+        self._services = sockets.services
+        self._send = send
+        self._authorization = authorization
+        self._session = Session(self._services.positions.encode)
+        self._principal: Principal | None = None
+        self._attached = False
+        self._wake = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._given: OrderedDict[str, int] = OrderedDict()
+        self._under_way = 0
+        self._turned_away = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self.finished = asyncio.Event()
+
+    @property
+    def user(self) -> str:
+        assert self._principal is not None
+        return self._principal.user
+
+    # What the hub tells
+
+    def event(self, published: Publication, frame: bytes) -> None:
+        self._session.event(published, frame)
+        self._wake.set()
+
+    def joined(self, stream: str, seq: int) -> None:
+        self._session.joined(stream, seq)
+        self._wake.set()
+
+    def left(self, stream: str) -> None:
+        self._session.left(stream)
+
+    def show(self, frame: bytes) -> None:
+        self._session.show(frame)
+        self._wake.set()
+
+    def lost(self) -> None:
+        self.close(session.TOO_SLOW, "events were lost; resume")
+
+    def banned(self, code: str) -> None:
+        self._session.reject(Problem(code, "This account may not connect any more."))
+        self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        self._session.close(code, reason)
+        self._wake.set()
+
+    # The connection's life
+
+    async def run(self, receive: Receive) -> None:
+        writer = asyncio.create_task(self._write())
+        reader = asyncio.create_task(self._read(receive))
+        loop = asyncio.get_running_loop()
+        hello = loop.call_later(HELLO_WITHIN, self._no_hello)
+        try:
+            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hello.cancel()
+            if self._expiry is not None:
+                self._expiry.cancel()
+            for task in (writer, reader):
+                task.cancel()
+            await asyncio.gather(writer, reader, return_exceptions=True)
+            if self._attached:
+                self._services.hub.detach(self)
+                self._sockets.marks.flush(self.user)
+            self.finished.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            out, closing = self._session.take()
+            for frame in out:
+                await self._send({"type": "websocket.send", "text": frame.decode()})
+            if closing is not None:
+                await self._send(
+                    {"type": "websocket.close", "code": closing.code, "reason": closing.reason}
+                )
+                return
+
+    async def _read(self, receive: Receive) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            if text is None:
+                self.close(session.BAD_FRAME, "frames are text")
+            else:
+                await self._take(text)
+            self._wake.set()
+            if self._session.closed:
+                # The writer ends the connection, once what it still has to say is sent.
+                await asyncio.Event().wait()
+            await self._room.wait()
+
+    async def _take(self, text: str) -> None:
+        request = self._session.receive(text)
+        if request is None:
+            return
+        id = getattr(request, "id", None)
+        try:
+            if isinstance(request, frames.Hello):
+                await self._hello(request)
+            elif isinstance(request, frames.Auth):
+                await self._renew(request)
+            else:
+                await self._carry_out(request)
+        except Problem as problem:
+            self._session.error(id, problem)
+        except (Behind, StoreError):
+            self._session.error(id, Problem("projection_behind", "Try again shortly."))
+        except Stale:
+            self._session.error(id, Problem("projection_stale", "This stream has stopped."))
+        except Exception as error:
+            log.error("frame_failed", error=type(error).__name__)
+            self._session.error(id, Problem("internal_error", "Something went wrong here."))
+
+    async def _hello(self, hello: frames.Hello) -> None:
+        services = self._services
+        try:
+            token = hello.token or bearer_token(self._authorization)
+            self._principal = await services.authenticator.authenticate(token)
+            await Lookups(services.store).admit(self.user)
+        except Problem as problem:
+            self._session.reject(problem)
+            return
+        self._attached = True
+        try:
+            await self._greet(hello)
+        except (Behind, Stale, StoreError):
+            self._session.error(None, Problem("unavailable", "Come back shortly."))
+            self.close(session.RESTART, "the read models can't be read")
+
+    async def _greet(self, hello: frames.Hello) -> None:
+        services = self._services
+        memberships = await services.hub.attach(self)
+        own = user_stream(self.user)
+        heads = await services.progress.heads((own, *memberships))
+        missed = await missed_frames(services, self.user, hello.resume, heads, memberships)
+        welcome = frames.Welcome(
+            user=self.user,
+            session=uuid4().hex,
+            heartbeat_ms=HEARTBEAT_MS,
+            expires_at=self._expires(),
+            streams=heads,
+            recovered=missed is not None,
+        )
+        self._session.welcome(welcome, missed or (), heads)
+
+    async def _renew(self, auth: frames.Auth) -> None:
+        try:
+            principal = await self._services.authenticator.authenticate(auth.token)
+        except Problem as problem:
+            self._session.reject(problem)
+            return
+        if principal.user != self.user:
+            self._session.reject(Problem("unauthenticated", "The token is another user's."))
+            return
+        self._principal = principal
+        self._session.renewed(self._expires())
+
+    def _expires(self) -> str:
+        """Arrange for the end of the token, and say when that is."""
+        assert self._principal is not None
+        if self._expiry is not None:
+            self._expiry.cancel()
+        seconds = self._principal.expires_at - time.time()
+        self._expiry = asyncio.get_running_loop().call_later(max(seconds, 0), self._expired)
+        return from_millis(self._principal.expires_at * 1000)
+
+    def _expired(self) -> None:
+        self._session.reject(Problem("unauthenticated", "The token has expired."))
+        self._wake.set()
+
+    def _no_hello(self) -> None:
+        if self._principal is None:
+            self.close(session.NO_HELLO, "no hello in time")
+
+    async def _carry_out(self, request: frames.InChat) -> None:
+        hub = self._services.hub
+        stream = chat_stream(request.chat)
+        members_count = hub.members_count(stream) or 0
+        cost = send_cost(members_count) if isinstance(request, frames.Send) else 1
+        verdict = await self._services.limiter.hit("writes", self.user, cost)
+        if not verdict.allowed:
+            self._turned_away += 1
+            if self._turned_away > MAX_TURNED_AWAY:
+                self.close(session.RATE, "too many frames")
+                return
+            retry = {"Retry-After": str(verdict.retry_after)}
+            raise Problem("rate_limited", "Too many frames.", headers=retry)
+        self._turned_away = 0
+        match request:
+            case frames.Typing():
+                if not hub.is_member(self.user, stream):
+                    raise Problem("chat_not_found", "There is no such chat for you.")
+                await self._sockets.typing.typing(
+                    self.user, request.chat, request.on, members_count
+                )
+            case frames.Read() | frames.Delivered():
+                await self._mark(request, members_count)
+            case frames.Send() | frames.Edit() | frames.Delete() | frames.React():
+                await self._start(request)
+
+    async def _start(self, request: frames.Write) -> None:
+        """Send a write on its way; it is acknowledged when its verdict comes."""
+        services, user, chat = self._services, self.user, request.chat
+        match request:
+            case frames.Send():
+                command = await writes.send(services, user, chat, request, request.id)
+            case frames.Edit():
+                await self._catch_up()
+                form = forms.EditForm(content=request.content, mentions=request.mentions)
+                command = await writes.edit(services, user, chat, request.seq, form, request.id)
+            case frames.Delete(scope="me"):
+                await self._catch_up()
+                command = await writes.delete_for_me(services, user, chat, request.seq, request.id)
+            case frames.Delete():
+                command = await writes.delete_for_everyone(
+                    services, user, chat, request.seq, request.id
+                )
+            case frames.React():
+                command = await writes.react(
+                    services, user, chat, request.seq, request.emoji, request.id
+                )
+        self._session.expect(command.id, request.id, chat)
+        self._under_way += 1
+        if self._under_way >= MAX_UNDER_WAY:
+            self._room.clear()
+
+        def reply(verdict: Verdict | None) -> None:
+            self._under_way -= 1
+            self._room.set()
+            try:
+                outcome = services.commander.done(verdict).outcome
+                self._give(outcome.stream, outcome.seq)
+                self._session.settled(command.id, outcome.seq, outcome.time, outcome.ordinal)
+            except Problem as problem:
+                self._session.failed(command.id, problem)
+            self._wake.set()
+
+        try:
+            services.commander.start(command, reply)
+        except Problem as problem:
+            self._under_way -= 1
+            self._session.failed(command.id, problem)
+
+    async def _mark(self, request: frames.Mark, members_count: int) -> None:
+        await self._catch_up()
+        kind: MarkKind = "read" if isinstance(request, frames.Read) else "delivered"
+        await writes.markable(self._services, self.user, request.chat, request.up_to)
+
+        def settled(_: int, result: Done | Problem) -> None:
+            if isinstance(result, Problem):
+                self._session.error(request.id, result)
+            else:
+                outcome = result.outcome
+                self._give(outcome.stream, outcome.seq)
+                self._session.acknowledge(
+                    frames.Ack(
+                        chat=request.chat,
+                        seq=outcome.seq,
+                        time=outcome.time,
+                        position=result.position,
+                        id=request.id,
+                        up_to=request.up_to,
+                    )
+                )
+            self._wake.set()
+
+        place = (self.user, request.chat, kind)
+        self._sockets.marks.mark(place, request.up_to, members_count, settled)
+
+    async def _catch_up(self) -> None:
+        """Wait until the read models have what this connection was told."""
+        await self._services.progress.wait(self._given, CATCH_UP)
+
+    def _give(self, stream: str, seq: int) -> None:
+        self._given[stream] = max(seq, self._given.get(stream, 0))
+        self._given.move_to_end(stream)
+        if len(self._given) > REMEMBERED_POSITIONS:
+            self._given.popitem(last=False)
+
+
+def _headers(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+async def _refuse(send: Send, problem: Problem) -> None:
+    response = problem_response(problem)
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": response.body})

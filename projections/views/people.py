@@ -1,0 +1,129 @@
+"""Users as others see them, and as they see themselves."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from msgspec import UNSET
+
+from domain.ids import user_stream
+from projections.chats import MEMBERSHIPS
+from projections.profiles import PROFILES, Profile
+from projections.search import USER_WORDS, UserWords, email_term
+from projections.store.port import Match, Scan
+from projections.views import shapes
+from projections.views.reading import NotFound, Reading
+from projections.words import query_terms
+
+Directory = Literal["all", "shared", "off"]
+
+MAX_FOUND = 20
+MAX_EXPANSIONS = 200
+MIN_CHARACTERS = 2
+
+_SCOPE = "users"
+
+
+async def profile(reading: Reading, asker: str, user: str) -> shapes.Profile:
+    """A profile, with the email address for the user alone.
+
+    Raises:
+        NotFound: `user_not_found`.
+    """
+    found = await profiles(reading, asker, [user])
+    if not found:
+        raise NotFound("user_not_found")
+    return found[0]
+
+
+async def profiles(reading: Reading, asker: str, users: Iterable[str]) -> Sequence[shapes.Profile]:
+    """The profiles that there are of these users, in their order."""
+    keys = [(user,) for user in dict.fromkeys(users)]
+    found = await reading.get(PROFILES, keys)
+    await reading.unlock(
+        field for one in found.values() for field in (one.name, one.email, one.avatar)
+    )
+    return [_shown(reading, found[key], asker) for key in keys if key in found]
+
+
+def _shown(reading: Reading, profile: Profile, asker: str) -> shapes.Profile:
+    stream = user_stream(profile.user)
+    name = reading.open(stream, "name", profile.name)
+    avatar = reading.open(stream, "avatar", profile.avatar)
+    own = profile.user == asker
+    return shapes.Profile(
+        id=profile.user,
+        name=name.value,
+        avatar=avatar.value,
+        registered_at=profile.registered_at,
+        email=reading.open(stream, "email", profile.email).value if own else UNSET,
+        erased=profile.erased or name.erased or avatar.erased,
+    )
+
+
+async def search(
+    reading: Reading, asker: str, query: str, directory: Directory
+) -> shapes.Listing[shapes.Profile]:
+    """Up to 20 users, newest first, by the beginnings of words of their names, all of which must
+    be there, or by a whole email address. No answer shows an address.
+
+    `directory` says among whom: all, those who share a chat with the asker, or nobody.
+    """
+    query = query.strip()
+    users: Sequence[str] = ()
+    if len(query) >= MIN_CHARACTERS and directory == "all":
+        users = await _among_all(reading, query)
+    elif len(query) >= MIN_CHARACTERS and directory == "shared":
+        users = await _among_sharing(reading, asker, query)
+    found = await profiles(reading, "", users)
+    return shapes.Listing(items=[one for one in found if not one.erased], next=None)
+
+
+async def _among_all(reading: Reading, query: str) -> Sequence[str]:
+    if "@" in query:
+        groups = [(email_term(query),)]
+    else:
+        groups = []
+        for word in _words(query):
+            terms = [word]
+            if len(word) >= MIN_CHARACTERS:
+                terms = await reading.store.expand(USER_WORDS, (_SCOPE,), word, MAX_EXPANSIONS)
+            groups.append(tuple(terms))
+    if not all(groups) or not groups:
+        return ()
+    match = Match((_SCOPE,), tuple(groups), MAX_FOUND)
+    return [words.user for words in await reading.store.match(USER_WORDS, match)]
+
+
+async def _among_sharing(reading: Reading, asker: str, query: str) -> Sequence[str]:
+    # The people one shares chats with are known and few next to all who may match.
+    people = await sharing(reading, asker)
+    found = await reading.get(USER_WORDS, [(_SCOPE, user) for user in people])
+    words = _words(query)
+    address = email_term(query) if "@" in query else None
+    matching = [one for one in found.values() if _matches(one, words, address)]
+    matching.sort(key=lambda one: (one.time, one.user), reverse=True)
+    return [one.user for one in matching[:MAX_FOUND]]
+
+
+def _matches(one: UserWords, words: Sequence[str], address: str | None) -> bool:
+    if address is not None:
+        return one.email == address
+    return bool(words) and all(
+        any(
+            name == word or (len(word) >= MIN_CHARACTERS and name.startswith(word))
+            for name in one.name
+        )
+        for word in words
+    )
+
+
+def _words(query: str) -> Sequence[str]:
+    words, prefix = query_terms(query)
+    return words if prefix is None else (*words, prefix)
+
+
+async def sharing(reading: Reading, user: str) -> set[str]:
+    """Everyone who is in a chat with the user now, the user too if in any."""
+    [own] = await reading.scan(MEMBERSHIPS, [Scan((user,), along="by_user")])
+    answers = await reading.scan(MEMBERSHIPS, [Scan((m.chat,), along="by_chat") for m in own])
+    return {member.user for answer in answers for member in answer}

@@ -1,0 +1,168 @@
+"""The forms in which clients see things. A field whose default stands here is left out by it."""
+
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.events import ChatKind, History, MessageKind
+
+T = TypeVar("T")
+
+Status = Literal["sent", "delivered", "read"]
+Kind = MessageKind | Literal["system"]
+Role = Literal["admin", "member"]
+Place = tuple[str | int | bool, ...]
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Part of an answer. `erased` says that a field is null because its key was destroyed."""
+
+
+class Listing(Shape, Generic[T], frozen=True):
+    """`next` is where the list goes on, as plain values, and null at its end."""
+
+    items: Sequence[T]
+    next: int | Place | None
+
+
+class Reaction(Shape, frozen=True):
+    emoji: str
+    user: str
+    at: str
+
+
+class Preview(Shape, frozen=True):
+    """A message that was answered; `sender` and `kind` are null where it is too old for the reader."""
+
+    seq: int
+    sender: str | None
+    kind: Kind | None
+    content: str | None
+    erased: bool = False
+
+
+class Message(Shape, frozen=True):
+    chat: str
+    seq: int
+    ordinal: int | None
+    sender: str
+    kind: Kind
+    content: str | None
+    metadata: dict[str, Any] | None
+    reply_to: Preview | None
+    mentions: Sequence[str]
+    reactions: Sequence[Reaction]
+    reaction_counts: dict[str, int]
+    status: Status
+    sent_at: str
+    edited_at: str | None
+    deleted_at: str | None
+    expires_at: str | None
+    erased: bool = False
+
+
+class MessagePage(Shape, frozen=True):
+    """`next` is the value for `before`, or for `after` if the page was asked by that. A page asked
+    by `around` has `newer` too, the value for `after`."""
+
+    items: Sequence[Message]
+    next: int | None
+    newer: int | None | UnsetType = UNSET
+
+
+class Version(Shape, frozen=True):
+    """What a message said from the instant `at` until the next version."""
+
+    content: str | None
+    mentions: Sequence[str]
+    at: str
+    erased: bool = False
+
+
+class Receipt(Shape, frozen=True):
+    """When a member first had a message, and had read it; null for not yet."""
+
+    user: str
+    delivered_at: str | None
+    read_at: str | None
+
+
+class ChatReceipt(Shape, frozen=True):
+    user: str
+    delivered_up_to: int
+    read_up_to: int
+
+
+class Member(Shape, frozen=True):
+    user: str
+    role: Role
+    joined_at: str
+
+
+class Chat(Shape, frozen=True):
+    id: str
+    kind: ChatKind
+    name: str | None
+    description: str | None
+    avatar: str | None
+    history: History
+    created_at: str
+    members: Sequence[Member]
+    members_count: int
+    erased: bool = False
+
+
+class InboxChat(Shape, frozen=True):
+    """A chat as the inbox has it: `members` for direct chats only."""
+
+    id: str
+    kind: ChatKind
+    name: str | None
+    avatar: str | None
+    members_count: int
+    members: Sequence[Member] | UnsetType = UNSET
+    erased: bool = False
+
+
+class InboxRow(Shape, frozen=True):
+    chat: InboxChat
+    last_message: Message | None
+    unread: int
+    pinned: bool
+    archived: bool
+    muted_until: str | None
+    read_up_to: int
+
+
+class Profile(Shape, frozen=True):
+    """`email` is there for the user alone."""
+
+    id: str
+    name: str | None
+    avatar: str | None
+    registered_at: str
+    email: str | None | UnsetType = UNSET
+    erased: bool = False
+
+
+class Event(Shape, frozen=True):
+    """An event as the feed and the frames show it."""
+
+    stream: str
+    seq: int
+    type: str
+    time: str
+    actor: str
+    command: str
+    data: dict[str, Any] | msgspec.Raw
+    redacted: bool = False
+
+
+class Found(Shape, frozen=True):
+    """`highlights` are places [start, end) in characters of the content."""
+
+    message: Message
+    chat: InboxChat
+    highlights: Sequence[tuple[int, int]]

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+import pytest
+
+MASTER_KEY = bytes(range(32))
+
+
+@pytest.fixture
+def master_key() -> bytes:
+    return MASTER_KEY
+
+
+@pytest.fixture(params=["sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a keyring can be made, of every adapter in turn."""
+    return {"sqlite": f"sqlite:///{tmp_path}/keys.db"}[request.param]

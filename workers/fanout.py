@@ -1,0 +1,190 @@
+"""Turns each event into the frame that members see, and publishes it once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from domain import events as e
+from domain.catalogue import decode_data, sealed_values
+from domain.envelope import Envelope
+from domain.ids import chat_stream
+from projections.chats import CHATS, MEMBERSHIPS
+from projections.feed import redact
+from projections.messages import message_of
+from projections.realtime.port import Publication, Realtime
+from projections.store.port import ReadStore, Scan
+from projections.vault import Vault
+from workers.log.port import EventLog, LogError
+
+log = structlog.get_logger()
+
+PARTITION = "events"
+BATCH = 256
+RETRY = 0.5
+#: Profile changes are told to those with whom one shares a direct chat or a group up to this size.
+PROFILE_MEMBERS = 50
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Fanout:
+    """Follows the log from its present end: who was not connected then resumes from the feed."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        realtime: Realtime,
+        store: ReadStore,
+        vault: Vault,
+        clock: Callable[[], str],
+    ) -> None:
+        self._log = event_log
+        self._realtime = realtime
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self.reached = event_log.end(PARTITION)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            try:
+                await self._log.wait(PARTITION, self.reached)
+                batch = await self._log.read(PARTITION, self.reached, BATCH)
+                await self._realtime.publish(await self.frames(batch.events))
+                self.reached = batch.end
+            except LogError as error:
+                log.warning("fanout_waits", error=str(error))
+                await asyncio.sleep(RETRY)
+
+    async def frames(self, events: Sequence[Envelope]) -> list[Publication]:
+        """What these events have to tell, in their order."""
+        decoded: list[tuple[Envelope, e.Event]] = []
+        keys: set[str] = set()
+        for envelope in events:
+            try:
+                data = decode_data(envelope)
+            except (ValueError, KeyError):
+                # The projector makes a dead letter of it; clients find the stream stale.
+                log.error("event_not_published", stream=envelope.stream, seq=envelope.seq)
+                continue
+            decoded.append((envelope, data))
+            keys |= self._vault.key_ids(sealed_values(data, envelope.type).values())
+        await self._vault.load(keys)
+        gone = {
+            (envelope.source, data.message)
+            for envelope, data in decoded
+            if isinstance(data, e.MessageDeleted | e.MessageExpired)
+        }
+        published: list[Publication] = []
+        for envelope, data in decoded:
+            published.append(self._event(envelope, data, gone))
+            if isinstance(data, e.ChatRead | e.ChatDelivered):
+                published.append(_receipt(envelope, data))
+            elif isinstance(data, e.UserChanged):
+                published += await self._profile(envelope, data)
+        return published
+
+    def _event(self, envelope: Envelope, data: e.Event, gone: set[tuple[str, int]]) -> Publication:
+        in_chat = envelope.source.startswith("/chats/")
+        about = message_of(data) if in_chat else None
+        sent = data if isinstance(data, e.MessageSent) else None
+        hidden = data if isinstance(data, e.MessageHidden) else None
+        frame, redacted = self._shown(envelope, data), None
+        if isinstance(data, e.MessageDeleted | e.MessageExpired):
+            about = None
+        elif about is not None or sent is not None:
+            redacted = _frame(envelope, redact(envelope.data), redacted=True)
+            expired = sent is not None and (sent.expires_at or "~") <= self._clock()
+            if expired or (envelope.source, about or envelope.seq) in gone:
+                frame = redacted
+        return Publication(
+            channel=envelope.stream,
+            kind="event",
+            frame=frame,
+            redacted=redacted,
+            seq=envelope.seq,
+            type=envelope.type,
+            message=hidden.message if hidden is not None else about,
+            chat=hidden.chat if hidden is not None else "",
+            touches=_touched(data) if in_chat else (),
+            command=envelope.commandid,
+            time=envelope.time,
+            ordinal=sent.ordinal if sent is not None else None,
+        )
+
+    def _shown(self, envelope: Envelope, data: e.Event) -> bytes:
+        sealed = sealed_values(data, envelope.type)
+        if not sealed:
+            return _frame(envelope, envelope.data)
+        fields: dict[str, Any] = msgspec.json.decode(envelope.data)
+        for field, value in sealed.items():
+            if field in fields:
+                opened = self._vault.open(envelope.stream, envelope.commandid, field, value)
+                fields[field] = opened.value
+                if opened.erased:
+                    fields["erased"] = True
+        return _frame(envelope, fields)
+
+    async def _profile(self, envelope: Envelope, data: e.UserChanged) -> list[Publication]:
+        if data.name is msgspec.UNSET and data.avatar is msgspec.UNSET:
+            return []
+        user = envelope.source.rpartition("/")[2]
+        fields = {"op": "profile", "user": user}
+        for field in ("name", "avatar"):
+            value: Any = getattr(data, field)
+            if value is not msgspec.UNSET:
+                opened = self._vault.open(envelope.stream, envelope.commandid, field, value)
+                fields[field] = opened.value
+        [memberships] = await self._store.scan(MEMBERSHIPS, [Scan(equal=(user,), along="by_user")])
+        chats = await self._store.get(CHATS, [(m.chat,) for m in memberships])
+        frame = _encode(fields)
+        return [
+            Publication(channel=chat_stream(chat.chat), kind="profile", frame=frame, user=user)
+            for chat in chats.values()
+            if chat.members_count <= PROFILE_MEMBERS
+        ]
+
+
+def _frame(
+    envelope: Envelope, data: msgspec.Raw | dict[str, Any], *, redacted: bool = False
+) -> bytes:
+    frame = {
+        "op": "event",
+        "stream": envelope.stream,
+        "seq": envelope.seq,
+        "type": envelope.type,
+        "time": envelope.time,
+        "actor": envelope.actor,
+        "command": envelope.commandid,
+        "data": data,
+    }
+    if redacted:
+        frame["redacted"] = True
+    return _encode(frame)
+
+
+def _receipt(envelope: Envelope, data: e.ChatRead | e.ChatDelivered) -> Publication:
+    user = envelope.source.rpartition("/")[2]
+    read = isinstance(data, e.ChatRead)
+    up_to = "read_up_to" if read else "delivered_up_to"
+    return Publication(
+        channel=chat_stream(data.chat),
+        kind="receipt",
+        frame=_encode({"op": "receipt", "chat": data.chat, "user": user, up_to: data.up_to}),
+        type="read" if read else "delivered",
+        user=user,
+        up_to=data.up_to,
+    )
+
+
+def _touched(data: e.Event) -> tuple[str, ...]:
+    match data:
+        case e.ChatCreated():
+            return tuple(data.members)
+        case e.MemberAdded() | e.MemberRemoved():
+            return (data.user,)
+    return ()
