@@ -4,6 +4,7 @@ The form is fixed in width, so comparing two of these strings compares the insta
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
 def from_datetime(moment: datetime) -> str:
@@ -14,7 +15,13 @@ def from_datetime(moment: datetime) -> str:
 
 def from_millis(millis: int) -> str:
     """The canonical form of milliseconds since 1970."""
-    return from_datetime(datetime.fromtimestamp(millis // 1000, UTC) + _millis(millis % 1000))
+    seconds, millis = divmod(millis, 1000)
+    return f"{_second(seconds)}.{millis:03d}Z"
+
+
+@lru_cache(8)
+def _second(seconds: int) -> str:
+    return from_datetime(datetime.fromtimestamp(seconds, UTC))[:19]
 
 
 def to_datetime(instant: str) -> datetime:
@@ -46,6 +53,3 @@ def later(instant: str, seconds: int) -> str:
     """The instant `seconds` after another."""
     return from_datetime(to_datetime(instant) + timedelta(seconds=seconds))
 
-
-def _millis(count: int) -> timedelta:
-    return timedelta(milliseconds=count)

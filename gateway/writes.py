@@ -202,9 +202,7 @@ async def _avatar(
     return await _unless_decided(services, command, check, [])
 
 
-async def _unless_decided(
-    services: Services, command: str, check: Awaitable[T], otherwise: T
-) -> T:
+async def _unless_decided(services: Services, command: str, check: Awaitable[T], otherwise: T) -> T:
     """What a check gives; `otherwise` where it fails and the command was decided before.
 
     A repeated request answers as the first did, whatever has become of what it once needed.

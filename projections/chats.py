@@ -136,11 +136,12 @@ def _memberships(seen: Seen, docs: WorkingSet) -> Made:
         case e.ChatCreated():
             for user in data.members:
                 role: Literal["admin", "member"] = "admin" if user in data.admins else "member"
-                yield MEMBERSHIPS, _joined(seen, user, role, 0)
+                yield MEMBERSHIPS, _joined(seen, user, role, 0, None)
         case e.MemberAdded():
             chat = docs.get(CHATS, seen.id)
             assert chat is not None
-            yield MEMBERSHIPS, _joined(seen, data.user, "member", chat.ordinal)
+            known = docs.get(MEMBERSHIPS, data.user, seen.id)
+            yield MEMBERSHIPS, _joined(seen, data.user, "member", chat.ordinal, known)
         case e.MemberRemoved():
             yield MEMBERSHIPS, _membership(seen, docs, data.user, present=False, seq=seq)
         case e.MemberPromoted():
@@ -152,7 +153,11 @@ def _memberships(seen: Seen, docs: WorkingSet) -> Made:
 
 
 def _joined(
-    seen: Seen, user: str, role: Literal["admin", "member"], joined_ordinal: int
+    seen: Seen,
+    user: str,
+    role: Literal["admin", "member"],
+    joined_ordinal: int,
+    known: Membership | None,
 ) -> Membership:
     return Membership(
         seq=seen.envelope.seq,
@@ -163,6 +168,7 @@ def _joined(
         joined=seen.envelope.seq,
         joined_at=seen.envelope.time,
         joined_ordinal=joined_ordinal,
+        sent=known.sent if known else 0,
     )
 
 

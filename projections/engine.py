@@ -4,6 +4,7 @@ A fold that raises stops its own stream and no other: the first failed event bec
 later events of that stream wait, and `retry` reads them again from there.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -15,14 +16,21 @@ from domain.envelope import Envelope
 from domain.events import Event
 from projections import outcomes
 from projections.catalogue import COLLECTIONS, MODELS
+from projections.chats import CHATS, MEMBERSHIPS
 from projections.dead_letters import DEAD_LETTERS, DeadLetter
 from projections.fold import Seen, WorkingSet, nothing_more
+from projections.marks import MARKS
 from projections.outcomes import OUTCOMES
+from projections.profiles import PROFILES
 from projections.progress import Progress
-from projections.store.port import Batch, Collection, Document, Key, ReadStore, Scan
+from projections.store.port import Batch, Collection, Document, Key, ReadStore, Ref, Scan
 from projections.vault import Vault
 
 log = structlog.get_logger()
+
+#: Documents that nearly every event of their stream changes.
+HOT = frozenset((CHATS, MEMBERSHIPS, MARKS, PROFILES))
+REMEMBERED = 20_000
 
 _FIRST = tuple(model.needs for model in MODELS if model.needs is not nothing_more)
 _THEN = tuple(model.then for model in MODELS if model.then is not nothing_more)
@@ -42,17 +50,23 @@ class Logged(Protocol):
 
 
 class Engine:
-    """Folds batches into a store. One engine writes a partition at a time."""
+    """Folds batches into a store.
+
+    While it runs, no other engine writes the documents of its partitions; `start` begins anew
+    after one may have.
+    """
 
     def __init__(self, store: ReadStore, vault: Vault, progress: Progress) -> None:
         self._store = store
         self._vault = vault
         self._progress = progress
         self._letters: dict[str, DeadLetter] = {}
+        self._hot: OrderedDict[Ref, Document] = OrderedDict()
         self.newest_shown: str | None = None
 
     async def start(self) -> dict[str, int]:
         """Load what is stale, and say after which positions to go on."""
+        self._hot.clear()
         [letters] = await self._store.scan(DEAD_LETTERS, [Scan()])
         self._take(letters)
         return await self._store.checkpoints()
@@ -104,6 +118,7 @@ class Engine:
         for collection, document in docs.changed():
             documents[collection].append(document)
         await self._store.write(Batch([(c, d) for c, d in documents.items() if d], checkpoints))
+        self._keep(docs)
         self._progress.advance(
             {event.stream: event.seq for event in events if event.stream not in letters}
         )
@@ -153,11 +168,25 @@ class Engine:
             wanted: dict[Collection[Any], dict[Key, None]] = {}
             for one in seen:
                 for needs in phase:
-                    for collection, key in needs(one, docs):
-                        if (collection, key) not in docs:
-                            wanted.setdefault(collection, {})[key] = None
+                    for ref in needs(one, docs):
+                        if ref in docs:
+                            continue
+                        if ref in self._hot:
+                            docs.load(ref[0], {ref[1]: self._hot[ref]})
+                        else:
+                            wanted.setdefault(ref[0], {})[ref[1]] = None
             for collection, keys in wanted.items():
                 docs.load(collection, await self._store.get(collection, keys))
+
+    def _keep(self, docs: WorkingSet) -> None:
+        """Remember what the next batch is likely to load: this engine alone writes it."""
+        for collection, document in docs.changed():
+            if collection in HOT:
+                ref = (collection, collection.key_of(document))
+                self._hot[ref] = document
+                self._hot.move_to_end(ref)
+        while len(self._hot) > REMEMBERED:
+            self._hot.popitem(last=False)
 
     def _letter(self, envelope: Envelope, error: Exception) -> DeadLetter:
         # The class of the error alone: its text could quote what was said.

@@ -7,7 +7,7 @@ import msgspec
 from domain import events as e
 from projections.fold import Made, ReadModel, Seen, WorkingSet
 from projections.store.port import Collection, Document, Ref, Terms
-from projections.words import fold_text, has_link, index_terms
+from projections.words import has_link, index_terms
 
 # Filters are terms too, of a form that no word can have.
 FILTER = "\x01"
@@ -57,7 +57,8 @@ def has_term(what: str) -> str:
 
 
 def email_term(address: str) -> str:
-    return f"{FILTER}email:{fold_text(address)}"
+    # Not folded like words: that would make one of addresses that differ in a dot.
+    return f"{FILTER}email:{address.casefold()}"
 
 
 def _needs(seen: Seen, _: WorkingSet) -> Iterable[Ref]:

@@ -4,7 +4,6 @@ After `ensure` or `load` returned, the keys asked for are at hand until the call
 """
 
 import asyncio
-import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from domain.sealing import (
     derive,
     digest_key,
     is_sealed,
+    mac,
     open_box,
     seal,
     synthetic_nonce,
@@ -166,7 +166,7 @@ class Vault:
         entry = self._entry(key_id)
         if entry.digest_key is None:
             entry.digest_key = digest_key(self._key(key_id))
-        return hmac.digest(entry.digest_key, canonical, "sha256").hex()
+        return mac(entry.digest_key, canonical).hex()
 
     @staticmethod
     def key_ids(values: Iterable[Any]) -> set[str]:

@@ -54,12 +54,12 @@ _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _LINK = re.compile(r"(?<![A-Za-z0-9])https?://[\w\[]", re.IGNORECASE)
 
 # Marks that tell a spelling from another, not a word: accents, Hebrew points, Arabic and Syriac
-# vowel signs, variation selectors. In other scripts (Devanagari, Thai, kana …) a mark is a vowel
-# or makes another letter, and stays.
+# vowel signs, variation selectors; and those of musical notes. In other scripts (Devanagari, Thai,
+# kana …) a mark is a vowel or makes another letter, and stays.
 _ACCENT = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711"
     "\u0730-\u074a\u0897-\u089f\u08ca-\u08ff\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
-    "\ufe00-\ufe0f\ufe20-\ufe2f\U000e0100-\U000e01ef]"
+    "\ufe00-\ufe0f\ufe20-\ufe2f\U0001d165-\U0001d1ad\U0001d242-\U0001d244\U000e0100-\U000e01ef]"
 )
 # Letters that Unicode doesn't decompose, Latin ones as Lucene's ASCIIFoldingFilter reads them,
 # Arabic ones as its ArabicNormalizer and PersianNormalizer do; and signs that need a rule.
@@ -114,7 +114,7 @@ class _Folded(dict[int, str]):
 
 def _fold_character(character: str) -> str:
     if character in _LETTERS or _KEPT_AS_IT_IS.match(character):
-        return _LETTERS.get(character, character)
+        return _fold_decomposed(character)
     decomposed = _without_accents(_without_accents(character).casefold())
     folded = unicodedata.normalize("NFC", "".join(map(_fold_decomposed, decomposed)))
     # Several words in one (as `½`) are no part of the word before: `1½` is not eleven halves.
@@ -132,6 +132,8 @@ def _without_accents(text: str) -> str:
 def _fold_decomposed(character: str) -> str:
     if character in _LETTERS:
         return _LETTERS[character]
+    if _KEPT_AS_IT_IS.match(character):
+        return character
     category = unicodedata.category(character)
     if category == "Nd":
         return str(unicodedata.decimal(character))
@@ -213,7 +215,7 @@ def _term(word: str) -> str:
 
 
 def words_of(text: str) -> list[Word]:
-    """The terms of a text by their start, each with its place in the text as given.
+    """The terms of a text by their start and end, each with its place in the text as given.
 
     Places overlap where a character is indexed by itself and in a pair.
     """
@@ -288,7 +290,7 @@ def highlights(
     for word, start, end in words_of(text):
         if word in wanted or (prefix is not None and word.startswith(prefix)):
             if places and start <= places[-1][1]:
-                places[-1] = (places[-1][0], max(end, places[-1][1]))
+                places[-1] = (places[-1][0], end)
             else:
                 places.append((start, end))
     return places

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -13,7 +13,7 @@ from domain.decider import Record, Verdict
 from domain.instants import from_millis
 from domain.refusals import TOO_LATE, Refusal
 from domain.state import Part
-from workers.log.port import Group, Ledger, LogError, PartRef
+from workers.log.port import Conflict, Group, Ledger, LogError, PartRef
 
 log = structlog.get_logger()
 
@@ -21,7 +21,11 @@ log = structlog.get_logger()
 MAX_WAITING = 10_000
 MAX_GROUP = 512
 CACHED_PARTS = 50_000
+CACHED_RECEIPTS = 10_000
 TOO_LATE_MILLIS = 60_000
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 Reply = Callable[[Verdict | None], None]
 
@@ -50,6 +54,7 @@ class Decider:
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._parts: OrderedDict[PartRef, Part] = OrderedDict()
+        self._receipts: OrderedDict[str, Outcome] = OrderedDict()
 
     def submit(self, command: Command, reply: Reply) -> None:
         """Queue a command. `reply` is called with its verdict once that is durable, in the order
@@ -97,30 +102,44 @@ class Decider:
             waiting.reply(verdict)
 
     async def _commit(self, commands: Sequence[Command]) -> list[Verdict]:
+        try:
+            return await self._attempt(commands, ())
+        except Conflict:
+            # A command of the group was decided before. Only now is it worth asking for receipts:
+            # asking each time would cost every group a read.
+            self._parts.clear()
+            return await self._attempt(commands, [command.id for command in commands])
+
+    async def _attempt(
+        self, commands: Sequence[Command], asked_before: Sequence[str]
+    ) -> list[Verdict]:
         missing = {
             (command.stream, part)
             for command in commands
             for part in decider.needs(command)
             if (command.stream, part) not in self._parts
         }
-        parts, receipts = await self._ledger.recall(
-            sorted(missing), [command.id for command in commands]
-        )
+        parts, receipts = await self._ledger.recall(sorted(missing), asked_before)
+        for command in commands:
+            if command.id in self._receipts:
+                receipts[command.id] = self._receipts[command.id]
         late = from_millis(self._clock() - TOO_LATE_MILLIS)
         working = _Working(self._parts, parts)
         verdicts = [working.decide(command, receipts, late) for command in commands]
         if working.records or working.kept:
             await self._ledger.commit(working.group())
-        self._remember(parts)
-        self._remember(working.changes)
+        _remember(self._parts, parts, CACHED_PARTS)
+        _remember(self._parts, working.changes, CACHED_PARTS)
+        _remember(self._receipts, {kept.command: kept for kept in working.kept}, CACHED_RECEIPTS)
         return verdicts
 
-    def _remember(self, parts: dict[PartRef, Part]) -> None:
-        for ref, part in parts.items():
-            self._parts[ref] = part
-            self._parts.move_to_end(ref)
-        while len(self._parts) > CACHED_PARTS:
-            self._parts.popitem(last=False)
+
+def _remember(cache: OrderedDict[K, V], entries: Mapping[K, V], capacity: int) -> None:
+    for key, value in entries.items():
+        cache[key] = value
+        cache.move_to_end(key)
+    while len(cache) > capacity:
+        cache.popitem(last=False)
 
 
 class _Working:

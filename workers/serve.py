@@ -1,8 +1,10 @@
 """`hansard serve`: everything in one process."""
 
+import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from socket import socket
 
 import uvicorn
@@ -20,6 +22,7 @@ from workers.embedded import Core, now, now_millis, open_core, running
 from workers.fanout import Fanout
 from workers.secrets_file import Secrets, open_secrets
 from workers.settings import Settings
+from workers.sockets import GatheringProtocol
 
 #: Frames a client may send: `hello` is the largest.
 MAX_FRAME_BYTES = 1024 * 1024
@@ -34,6 +37,20 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._started = started
         self._closing = closing
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again when it has stopped serving, which would end the
+        # process before the log and the stores are closed.
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
@@ -60,7 +77,7 @@ async def serve(settings: Settings, started: Callable[[Settings, Secrets], None]
             port=settings.port,
             log_config=None,
             access_log=False,
-            ws="websockets-sansio",
+            ws=GatheringProtocol,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,
             lifespan="off",

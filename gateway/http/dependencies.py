@@ -174,9 +174,7 @@ async def _count(request: Request, kind: Kind, key: str, cost: int) -> None:
     verdict = await limiter.hit(kind, key, cost)
     answer_headers(request).update(limiter.headers(kind, verdict))
     if not verdict.allowed:
-        raise Problem(
-            "rate_limited", f"Too many requests. Go on in {verdict.retry_after} seconds."
-        )
+        raise Problem("rate_limited", f"Too many requests. Go on in {verdict.retry_after} seconds.")
 
 
 async def _reach_positions(call: Call) -> None:

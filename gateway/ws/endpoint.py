@@ -11,7 +11,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from domain.decider import Verdict
-from domain.ids import chat_stream, user_stream
+from domain.ids import chat_stream
 from domain.instants import from_millis
 from gateway import forms, writes
 from gateway.auth import Principal, bearer_token
@@ -22,12 +22,13 @@ from gateway.problems import Problem, problem_response
 from gateway.services import Services
 from gateway.ws import frames, session
 from gateway.ws.marks import MarkKind, MarkWriter
-from gateway.ws.resume import missed_frames
 from gateway.ws.session import Session
 from gateway.ws.typing import TypingRelay
 from projections.progress import Behind, Stale
 from projections.realtime.port import Publication
 from projections.store.port import StoreError
+from projections.views import feeds
+from projections.views.reading import Reading
 
 log = structlog.get_logger()
 
@@ -232,19 +233,18 @@ class Socket:
 
     async def _greet(self, hello: frames.Hello) -> None:
         services = self._services
-        memberships = await services.hub.attach(self)
-        own = user_stream(self.user)
-        heads = await services.progress.heads((own, *memberships))
-        missed = await missed_frames(services, self.user, hello.resume, heads, memberships)
+        await services.hub.attach(self)
+        reading = Reading(services.store, services.vault, services.clock())
+        missed = await feeds.missed(reading, self.user, hello.resume)
         welcome = frames.Welcome(
             user=self.user,
             session=uuid4().hex,
             heartbeat_ms=HEARTBEAT_MS,
             expires_at=self._expires(),
-            streams=heads,
-            recovered=missed is not None,
+            streams=missed.heads,
+            recovered=missed.recovered,
         )
-        self._session.welcome(welcome, missed or (), heads)
+        self._session.welcome(welcome, map(frames.event, missed.events), missed.heads)
 
     async def _renew(self, auth: frames.Auth) -> None:
         try:

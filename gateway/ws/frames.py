@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.forms import Content, Emoji, Form, FrameId, Id, Mentions, SendForm, Seq
+from projections.views.shapes import Event
 
 #: A token is larger than any identity provider's, yet far below the limit of a frame.
 Token = Annotated[str, Meta(max_length=65_536)]
@@ -134,3 +135,8 @@ ServerFrame = Welcome | Renewed | Ack | Error | Reset | TypingShown | Pong
 
 encode = msgspec.json.Encoder().encode
 PONG = encode(Pong())
+
+
+def event(shown: Event) -> bytes:
+    """An event of the feed as a frame: the same fields behind an `op`."""
+    return b'{"op":"event",' + encode(shown)[1:]

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from domain.ids import chat_stream, split_stream, user_stream
-from projections.chats import CHATS, MEMBERSHIPS, Chat, Membership
+from projections.chats import CHATS, MEMBERSHIPS, Chat
 from projections.hidden import HIDDEN
 from projections.marks import MARK_STEPS
 from projections.messages import MESSAGES
@@ -89,8 +89,8 @@ class Hub:
         """Whether a user connected here is in the chat."""
         return stream in self._rooms_of.get(user, ())
 
-    async def attach(self, connection: Connection) -> dict[str, Membership]:
-        """Let a connection have all its user's streams from now on, and return the user's chats.
+    async def attach(self, connection: Connection) -> None:
+        """Let a connection have all its user's streams from now on.
 
         What is published while this runs is shown to the connection as well; on return the read
         models hold everything published before.
@@ -118,8 +118,6 @@ class Hub:
             self._changes[user].remove(changes)
             if not self._changes[user]:
                 del self._changes[user]
-        inside = self._rooms_of.get(user, set())
-        return {stream: m for stream, m in memberships.items() if stream in inside}
 
     def detach(self, connection: Connection) -> None:
         user = connection.user

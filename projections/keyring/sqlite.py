@@ -1,9 +1,11 @@
 """The keyring in a SQLite file of its own."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
@@ -90,7 +92,12 @@ class SqliteKeyring:
             raise KeyringError(f"{self._path}: {error}") from error
 
     def _connect(self) -> None:
-        _make_private(self._path)
+        # SQLite does not wait for another one that is turning on WAL.
+        with _alone_in_folder(self._path):
+            _make_private(self._path)
+            self._open_database()
+
+    def _open_database(self) -> None:
         self._db = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
             self._db.executescript(
@@ -144,6 +151,16 @@ class SqliteKeyring:
         busy, _, _ = self._db.execute(_EMPTY_WAL).fetchone()
         if busy:
             raise KeyringError(f"{self._path}: a reader keeps destroyed keys in the WAL")
+
+
+@contextlib.contextmanager
+def _alone_in_folder(path: str) -> Iterator[None]:
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _make_private(path: str) -> None:

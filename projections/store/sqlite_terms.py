@@ -8,6 +8,7 @@ recursive query whose queue is ordered; it takes as many steps as there are docu
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import cache
+from math import prod
 from typing import Any
 
 from projections.store.port import Collection, Document, Match
@@ -16,12 +17,14 @@ from projections.store.sqlite_values import Stored, escape, sought, to_json
 # The term of every document. Being a number, it equals no text and stands before all.
 EVERY = 0
 
-# Up to so many terms of a set are looked up as postings; of a longer set the document's own terms
-# are looked through, which costs about as much as so many look-ups.
-FEW = 8
+# Of a set of up to so many terms each is looked up as a posting, of a longer one the document's own
+# terms are looked through. That costs as much as LONG look-ups.
+FEW = 16
+LONG = 20
 
-# How many postings of a set are counted, at most, to learn how common it is.
-SAMPLE = 500
+# In so many of the scopes, and so far, it is counted how common the terms are.
+SAMPLE = 10
+COUNTED = 10_000
 
 
 def postings_table(collection: str) -> str:
@@ -39,10 +42,11 @@ class Postings:
         self._key = collection.key
         self._rest = tuple(field for field in collection.key if field != self._declared.scope)
         self._place = ("time", *(f"k{n}" for n in range(len(self._rest))))
+        self._columns = ("scope", "term", *self._place)
         self._walk_sql = cache(self._make_walk_sql)
 
     def create(self, connection: sqlite3.Connection) -> None:
-        columns = _columns("scope", "term", *self._place)
+        columns = _columns(self._columns)
         connection.execute(
             f"CREATE TABLE {self._table} ({columns}, PRIMARY KEY ({columns})) WITHOUT ROWID"
         )
@@ -57,15 +61,15 @@ class Postings:
     def withdraw(self, connection: sqlite3.Connection, keys: str) -> None:
         """Drop the postings of the stored documents that newer ones are about to replace."""
         connection.execute(
-            f"DELETE FROM {self._table} WHERE ({_columns('scope', 'term', *self._place)}) IN"
-            f" ({self._postings_of('json_each(?)', newer='>')})",
+            f"DELETE FROM {self._table} WHERE ({_columns(self._columns)}) IN"
+            f" ({self._postings_of('>')})",
             (keys,),
         )
 
     def post(self, connection: sqlite3.Connection, keys: str) -> None:
         """Write the postings of the stored documents of these keys, those it has excepted."""
         connection.execute(
-            f"INSERT INTO {self._table} {self._postings_of('json_each(?)', newer='=')}"
+            f"INSERT INTO {self._table} {self._postings_of('=')}"
             " ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
             (keys,),
         )
@@ -74,15 +78,14 @@ class Postings:
         """The matching documents, as one JSON list."""
         scopes = sorted({escape(scope) for scope in match.scopes})
         sets = [sorted({escape(term) for term in terms}) for terms in match.all_of]
-        driver = self._cheapest(connection, scopes, sets)
+        if not scopes or not all(sets):
+            return b"[]"
+        driver = self._cheapest(connection, match, scopes, sets)
         checks = [terms for n, terms in enumerate(sets) if n != driver]
-        after, until = match.after, match.until
-        if after is not None and until is not None:
-            # The lower of the two bounds, so that SQLite starts to read there.
-            if str(after[0]) < until:
-                until = None
-            else:
-                after = None
+        until, after = match.until, match.after
+        # SQLite starts to read at one bound; the lower of the two implies the other.
+        if until is not None and after is not None:
+            until, after = (None, after) if str(after[0]) < until else (until, None)
         sql = self._walk_sql(
             tuple(len(terms) <= FEW for terms in checks),
             match.since is not None,
@@ -130,103 +133,110 @@ class Postings:
         ).fetchone()
         return found[0]
 
-    def _postings_of(self, keys: str, newer: str) -> str:
-        """The postings of stored documents, as a query over keys that end with a `seq`."""
+    def _postings_of(self, relation: str) -> str:
+        """A query over given keys with `seq`: the postings of those stored documents to whose `seq`
+        the given one stands in this relation."""
         same = " AND ".join(f'd."{f}" = i.value ->> {n}' for n, f in enumerate(self._key))
         rest = "".join(f', d."{field}"' for field in self._rest)
         return (
             f'SELECT d."{self._declared.scope}", w.value, d."{self._declared.time}"{rest}'
-            f" FROM {keys} i CROSS JOIN {self._documents} d CROSS JOIN json_each(d._terms) w"
-            f' WHERE {same} AND i.value ->> {len(self._key)} {newer} d."seq"'
+            f" FROM json_each(?) i CROSS JOIN {self._documents} d CROSS JOIN json_each(d._terms) w"
+            f' WHERE {same} AND i.value ->> {len(self._key)} {relation} d."seq"'
         )
 
     def _cheapest(
-        self, connection: sqlite3.Connection, scopes: list[str], sets: list[list[str]]
+        self, connection: sqlite3.Connection, match: Match, scopes: list[str], sets: list[list[str]]
     ) -> int:
-        """The set to walk along: that of the fewest look-ups, judged by a sample of the scopes."""
+        """The set to walk along: the one that leads to the last document by the fewest look-ups.
+
+        How common the sets are is counted in some of the scopes, and taken as independent.
+        """
         if len(sets) < 2:
             return 0
-        checks = [min(len(terms), FEW) for terms in sets]
+        sample = scopes[:: len(scopes) // SAMPLE + 1]
+        scale = len(scopes) / len(sample)
+        counted: list[Sequence[Stored]] = [[EVERY], *sets]
+        every, *sizes = (
+            scale * max(1, self._count(connection, sample, terms)) for terms in counted
+        )
         costs = []
         for n, terms in enumerate(sets):
-            every = max(1, len(scopes) * len(terms) // SAMPLE)
-            sample = scopes[::every]
-            (counted,) = connection.execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM json_each(?) s CROSS JOIN json_each(?) t"
-                f" CROSS JOIN {self._table} p WHERE p.scope = s.value AND p.term = t.value"
-                f" LIMIT {SAMPLE})",
-                (to_json(sample), to_json(terms)),
-            ).fetchone()
-            others = sum(checks) - checks[n]
-            costs.append(len(scopes) * len(terms) + counted * every * others)
+            others = [other for other in range(len(sets)) if other != n]
+            check = sum(len(sets[o]) if len(sets[o]) <= FEW else LONG for o in others)
+            share = prod(min(1.0, sizes[o] / every) for o in others)
+            # In each scope the walk goes as far as the first match, then on to those asked for.
+            steps = min(sizes[n], (len(scopes) + match.limit) / share)
+            costs.append(len(scopes) * len(terms) + steps * check)
         return costs.index(min(costs))
 
+    def _count(
+        self, connection: sqlite3.Connection, scopes: list[str], terms: Sequence[Stored]
+    ) -> int:
+        counted: tuple[int] = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM json_each(?) s CROSS JOIN json_each(?) t"
+            f" CROSS JOIN {self._table} p WHERE p.scope = s.value AND p.term = t.value"
+            f" LIMIT {COUNTED})",
+            (to_json(scopes), to_json(terms)),
+        ).fetchone()
+        return counted[0]
+
     def _make_walk_sql(self, few: tuple[bool, ...], since: bool, until: bool, after: bool) -> str:
-        place = _columns(*(f"p.{column}" for column in self._place))
-        bounds = ""
-        if since:
-            bounds += " AND q.time >= :since"
-        checks = "".join(self._check(f":set{n}", short) for n, short in enumerate(few))
-        first = bounds + checks
-        if until:
-            first = " AND q.time < :until" + first
+        """A walk along the postings of `:driver`, newest first over all `:scopes`.
+
+        Each row of the queue is the newest match of one scope and term that is not yet taken; the
+        one taken makes room for the next of its scope and term.
+        """
+        place = _columns(self._place, "p")
+        fits = " AND q.time >= :since" * since
+        fits += "".join(self._check(f":set{n}", short) for n, short in enumerate(few))
+        start = " AND q.time < :until" * until
         if after:
-            given = _columns(*(f":after ->> {n}" for n in range(len(self._place) + 1)))
-            here = _columns("q.time", "q.scope", *(f"q.{c}" for c in self._place[1:]))
-            first = f" AND q.time <= :after ->> 0 AND ({here}) < ({given})" + first
-        last = _columns(*(f"w.{column}" for column in self._place))
-        next_place = _columns(*(f"q.{column}" for column in self._place))
-        newest = _columns(*(f"q.{column} DESC" for column in self._place))
-        rest_order = "".join(f", {n} DESC" for n in range(4, 4 + len(self._rest)))
-        same = " AND ".join(
-            f'd."{field}" = '
-            + (f"w.k{self._rest.index(field)}" if field in self._rest else "w.scope")
-            for field in self._key
-        )
-        order = _columns("w.time DESC", "w.scope DESC", *(f"w.{c} DESC" for c in self._place[1:]))
+            given = ", ".join(f":after ->> {n}" for n in range(len(self._place) + 1))
+            here = _columns((self._place[0], "scope", *self._place[1:]), "q")
+            start += f" AND q.time <= :after ->> 0 AND ({here}) < ({given})"
+        next_one = f"""(
+            SELECT {_columns(self._place, "q")} FROM {self._table} q
+            WHERE q.scope = %s AND q.term = %s{fits}%s
+            ORDER BY {_columns(self._place, "q", " DESC")} LIMIT 1)"""
+        onward = f" AND ({_columns(self._place, 'q')}) < ({_columns(self._place, 'w')})"
+        order = ("time", "scope", *self._place[1:])
+        queue = ", ".join(f"{1 + self._columns.index(column)} DESC" for column in order)
         return f"""
-            WITH RECURSIVE walk ({_columns("scope", "term", *self._place)}) AS (
-                SELECT p.scope, p.term, {place}
+            WITH RECURSIVE walk ({_columns(self._columns)}) AS (
+                SELECT {_columns(self._columns, "p")}
                 FROM json_each(:scopes) s CROSS JOIN json_each(:driver) t
                 CROSS JOIN {self._table} p
-                WHERE p.scope = s.value AND p.term = t.value AND ({place}) = (
-                    SELECT {next_place} FROM {self._table} q
-                    WHERE q.scope = s.value AND q.term = t.value{first}
-                    ORDER BY {newest} LIMIT 1)
+                WHERE p.scope = s.value AND p.term = t.value
+                AND ({place}) = {next_one % ("s.value", "t.value", start)}
                 UNION ALL
-                SELECT p.scope, p.term, {place}
+                SELECT {_columns(self._columns, "p")}
                 FROM walk w CROSS JOIN {self._table} p
-                WHERE p.scope = w.scope AND p.term = w.term AND ({place}) = (
-                    SELECT {next_place} FROM {self._table} q
-                    WHERE q.scope = w.scope AND q.term = w.term
-                    AND ({next_place}) < ({last}){bounds}{checks}
-                    ORDER BY {newest} LIMIT 1)
-                ORDER BY 3 DESC, 1 DESC{rest_order})
+                WHERE p.scope = w.scope AND p.term = w.term
+                AND ({place}) = {next_one % ("w.scope", "w.term", onward)}
+                ORDER BY {queue})
             SELECT '[' || coalesce(group_concat(_doc, ','), '') || ']' FROM (
                 SELECT d._doc FROM (
-                    SELECT DISTINCT {_columns("scope", *self._place)} FROM walk LIMIT :limit) w
-                CROSS JOIN {self._documents} d WHERE {same}
-                ORDER BY {order} LIMIT :limit)
-            """
+                    SELECT DISTINCT {_columns(order)} FROM walk LIMIT :limit) w
+                CROSS JOIN {self._documents} d WHERE {self._is_document_of("w")}
+                ORDER BY {_columns(order, "w", " DESC")} LIMIT :limit)"""
 
     def _check(self, terms: str, few: bool) -> str:
-        """Does the document of posting `q` hold one of these terms?"""
+        """The condition that the document of posting `q` holds one of these terms."""
+        wanted = f"IN (SELECT value FROM json_each({terms}))"
         if few:
-            same = "".join(f" AND c.{column} = q.{column}" for column in self._place)
-            return (
-                f" AND EXISTS (SELECT 1 FROM {self._table} c WHERE c.scope = q.scope"
-                f" AND c.term IN (SELECT value FROM json_each({terms})){same})"
-            )
-        same = " AND ".join(
-            f'd."{field}" = '
-            + (f"q.k{self._rest.index(field)}" if field in self._rest else "q.scope")
-            for field in self._key
-        )
+            same = " AND ".join(f"c.{column} = q.{column}" for column in ("scope", *self._place))
+            return f" AND EXISTS (SELECT 1 FROM {self._table} c WHERE {same} AND c.term {wanted})"
         return (
-            f" AND EXISTS (SELECT 1 FROM {self._documents} d CROSS JOIN json_each(d._terms) w"
-            f" WHERE {same} AND w.value IN (SELECT value FROM json_each({terms})))"
+            f" AND EXISTS (SELECT 1 FROM {self._documents} d CROSS JOIN json_each(d._terms) o"
+            f" WHERE {self._is_document_of('q')} AND o.value {wanted})"
+        )
+
+    def _is_document_of(self, posting: str) -> str:
+        columns = dict(zip(self._rest, self._place[1:], strict=True))
+        return " AND ".join(
+            f'd."{field}" = {posting}.{columns.get(field, "scope")}' for field in self._key
         )
 
 
-def _columns(*names: str) -> str:
-    return ", ".join(names)
+def _columns(names: Sequence[str], of: str = "", order: str = "") -> str:
+    return ", ".join(f"{of}.{name}{order}" if of else name for name in names)

@@ -79,10 +79,10 @@ async def search(
 
 
 async def _among_all(reading: Reading, query: str) -> Sequence[str]:
+    groups: list[tuple[str, ...]] = []
     if "@" in query:
-        groups = [(email_term(query),)]
+        groups.append((email_term(query),))
     else:
-        groups = []
         for word in _words(query):
             terms = [word]
             if len(word) >= MIN_CHARACTERS:

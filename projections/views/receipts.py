@@ -82,7 +82,7 @@ async def rolls(reading: Reading, chats: Iterable[str]) -> dict[str, Roll]:
     scans = [Scan((chat,), along="by_chat") for chat in ids]
     members = await reading.scan(MEMBERSHIPS, scans)
     marks = await reading.scan(MARKS, scans)
-    return {chat: Roll(*both) for chat, *both in zip(ids, members, marks, strict=True)}
+    return {chat: Roll(m, n) for chat, m, n in zip(ids, members, marks, strict=True)}
 
 
 async def of_chat(reading: Reading, user: str, chat: str) -> Listing[ChatReceipt]:

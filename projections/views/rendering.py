@@ -52,7 +52,7 @@ class Rendering:
         Rolls are read of their chats, and of `chats`.
         """
         shown = [m for m in messages if not reading.gone(m)]
-        at_hand = {(m.chat, m.message): m for m in messages}
+        at_hand: dict[Key, Message] = {(m.chat, m.message): m for m in messages}
         answered = {
             (m.chat, m.reply_to)
             for m in shown

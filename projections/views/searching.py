@@ -71,7 +71,7 @@ async def _match(
     scopes = tuple(accesses)
     if not scopes:
         return None
-    groups = [(word,) for word in query.words]
+    groups: list[tuple[str, ...]] = [(word,) for word in query.words]
     if query.prefix is not None:
         begun = await reading.store.expand(MESSAGE_WORDS, scopes, query.prefix, MAX_EXPANSIONS)
         if not begun:

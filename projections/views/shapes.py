@@ -34,7 +34,7 @@ class Reaction(Shape, frozen=True):
 
 
 class Preview(Shape, frozen=True):
-    """A message that was answered; `sender` and `kind` are null where it is too old for the reader."""
+    """A message that was answered; of one too old for the reader `sender` and `kind` are null."""
 
     seq: int
     sender: str | None

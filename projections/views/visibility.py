@@ -21,6 +21,12 @@ class Run(NamedTuple):
     access: Access
     scan: Scan
 
+    def beyond(self, seq: int) -> "Run":
+        """What the run has after the message at `seq`."""
+        scan = self.scan
+        further = scan._replace(below=seq) if scan.newest else scan._replace(above=seq)
+        return Run(self.access, further)
+
 
 async def hidden(
     reading: Reading, accesses: Mapping[str, Access], places: Iterable[Place]
@@ -59,9 +65,7 @@ async def visible(
             if len(answer) < chunk or len(found[number]) >= wanted:
                 del open_runs[number]
             else:
-                bound = "below" if run.scan.newest else "above"
-                scan = run.scan._replace(**{bound: answer[-1].message})
-                open_runs[number] = Run(run.access, scan)
+                open_runs[number] = run.beyond(answer[-1].message)
         chunk = min(4 * chunk, MAX_CHUNK)
     return [messages[:wanted] for messages in found]
 

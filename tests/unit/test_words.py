@@ -122,6 +122,13 @@ def test_folding_what_is_folded_changes_nothing(text: str) -> None:
     assert fold_text(fold_text(text)) == fold_text(text)
 
 
+def test_every_character_is_indexed_as_its_decomposition() -> None:
+    for code in range(sys.maxunicode + 1):
+        decomposed = unicodedata.normalize("NFD", chr(code))
+        if decomposed != chr(code):
+            assert index_terms(f"0{decomposed}0") == index_terms(f"0{chr(code)}0"), hex(code)
+
+
 @properties
 @given(texts)
 @example("\u1e0b\u0323 \u09c7\u09be \u1112\u1161\u11ab")
@@ -178,6 +185,11 @@ def test_a_tower_of_marks_is_put_in_order_only_in_parts() -> None:
         ("\U0001fae8", [("\U0001fae8", 0, 1)]),
         ("श्\u200dर a\u200d", [("श्र", 0, 4), ("a", 5, 7)]),
         ("\u200d", []),
+        ("ক\u09c7\u200d\u09be", [("ক\u09cb", 0, 4)]),
+        ("x \u094d\u093c", [("x", 0, 1), ("\u093c\u094d", 2, 4)]),
+        ("\U00031350", [("\U00031350", 0, 1)]),
+        # Longer than any emoji there is.
+        ("👩" + "\u200d👩" * 6, [("👩" + "\u200d👩" * 4, 0, 9), ("👩\u200d👩", 10, 13)]),
     ],
 )
 def test_words_and_their_places(text: str, words: list[tuple[str, int, int]]) -> None:

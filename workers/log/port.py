@@ -15,6 +15,10 @@ class LogError(Exception):
     """The log did not do what it was asked, and nothing of it was done."""
 
 
+class Conflict(LogError):
+    """The log holds a receipt or an event already that the group brings."""
+
+
 class LogBatch(NamedTuple):
     """A run of one partition: its events or outcomes, and the position after which to go on."""
 
@@ -73,5 +77,6 @@ class Ledger(Protocol):
         """Append durably.
 
         Raises:
+            Conflict: nothing was written; the decider did not know all receipts and states.
             LogError: nothing was written.
         """

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
-from eventsourcing.persistence import PersistenceError, StoredEvent
+from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
 
 from domain import envelope as wire
 from domain.commands import Outcome
 from domain.envelope import Envelope
 from domain.state import Part, decode_part, encode_part
-from workers.log.port import Group, LogBatch, LogError, PartRef
+from workers.log.port import Conflict, Group, LogBatch, LogError, PartRef
 from workers.log.sqlite_recorder import LogRecorder
 
 EVENTS = "events"
@@ -130,5 +130,7 @@ class SqliteLog:
     async def _in(self, threads: ThreadPoolExecutor, call: Callable[..., T], *args: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, call, *args)
+        except IntegrityError as error:
+            raise Conflict(type(error).__name__) from error
         except PersistenceError as error:
             raise LogError(type(error).__name__) from error

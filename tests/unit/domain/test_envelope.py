@@ -42,18 +42,21 @@ OPTIONAL = {
 }
 DATA = {"user": "bob"}
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT,
-    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
 )
 ENVELOPES = st.builds(
     Envelope,
     **{name: TEXT for name in REQUIRED if name != "seq"},
     seq=st.integers(1, 2**53),
-    basis=st.lists(st.builds(Basis, TEXT, st.integers(0, 2**53))).map(tuple),
+    basis=st.lists(st.builds(Basis, TEXT, st.integers(0, 2**53)), max_size=3).map(tuple),
     **{name: st.none() | TEXT for name in OPTIONAL if name != "basis"},
-    data=st.dictionaries(TEXT, JSON).map(lambda data: msgspec.Raw(msgspec.json.encode(data))),
+    data=st.dictionaries(TEXT, JSON, max_size=3).map(
+        lambda data: msgspec.Raw(msgspec.json.encode(data))
+    ),
 )
 
 

@@ -1,0 +1,167 @@
+"""The application: all routes, and what surrounds them."""
+
+import time
+from typing import cast
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain import asyncapi
+from gateway import openapi, problems
+from gateway.checks import missing
+from gateway.http import (
+    chats,
+    dev,
+    feeds,
+    filing,
+    health,
+    marks,
+    me,
+    members,
+    messages,
+    reactions,
+    receipts,
+    search,
+    users,
+)
+from gateway.http.dependencies import ANSWER_HEADERS
+from gateway.lookups import Lookups
+from gateway.metrics import Metrics
+from gateway.problems import Problem, problem_response
+from gateway.services import Services
+from gateway.ws.endpoint import Sockets
+from projections.keyring.port import KeyringError
+from projections.store.port import StoreError
+from projections.views.reading import NotFound
+
+# What is asked for most comes first: routes are tried in this order.
+ROUTERS = tuple(
+    module.router
+    for module in (
+        messages,
+        marks,
+        chats,
+        reactions,
+        receipts,
+        feeds,
+        search,
+        members,
+        filing,
+        me,
+        users,
+        health,
+        dev,
+    )
+)
+EXPOSED_HEADERS = (
+    "Hansard-Position",
+    "Idempotency-Key",
+    "Idempotent-Replayed",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Location",
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The gateway as an ASGI application."""
+    app = FastAPI(
+        title="Hansard",
+        version="1",
+        redirect_slashes=False,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.services = services
+    app.state.lookups = Lookups(services.store)
+    app.state.metrics = Metrics(services)
+    app.state.sockets = Sockets(services)
+    for router in ROUTERS:
+        app.include_router(router)
+    _describe(app)
+    problems.install(app)
+    app.add_exception_handler(NotFound, _on_not_found)
+    app.add_exception_handler(StoreError, _on_unavailable)
+    app.add_exception_handler(KeyringError, _on_unavailable)
+    app.add_middleware(Surround, metrics=app.state.metrics, sockets=app.state.sockets)
+    if services.policy.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.policy.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=(
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Hansard-Position",
+            ),
+            expose_headers=EXPOSED_HEADERS,
+        )
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    routes = [route for router in ROUTERS for route in router.routes]
+    document = openapi.document(cast(list[APIRoute], routes))
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    frames = msgspec.json.encode(asyncapi.document())
+
+    async def asyncapi_json(_: Request) -> Response:
+        return Response(frames, media_type="application/json")
+
+    app.add_route("/asyncapi.json", asyncapi_json, include_in_schema=False)
+
+
+async def _on_not_found(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NotFound)
+    return problem_response(missing(error))
+
+
+async def _on_unavailable(_: Request, __: Exception) -> Response:
+    return problem_response(
+        Problem("unavailable", "The data can't be reached now.", headers={"Retry-After": "1"})
+    )
+
+
+class Surround:
+    """Gives each answer the headers that were laid down for it, and measures it.
+
+    WebSockets go straight to their endpoint: each layer in between would cost every frame.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, sockets: Sockets) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._sockets = sockets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == "/v1/ws":
+            await self._sockets(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = scope[ANSWER_HEADERS] = MutableHeaders()
+        status = 500
+
+        async def surrounded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *headers.raw]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, surrounded)
+        finally:
+            route = getattr(scope.get("route"), "path", "")
+            seconds = time.perf_counter() - started
+            self._metrics.answered(scope["method"], route, status, seconds)

@@ -1,0 +1,526 @@
+"""A second reader, written from the design alone: it answers every question by going through the
+whole log again. Its answers have the form that clients see.
+
+It shares no code with the read models; only the opening of boxes is the domain's.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from domain.sealing import derive, open_box
+
+Answer = dict[str, Any]
+
+MESSAGE_EVENTS = (
+    "message.sent",
+    "message.edited",
+    "message.deleted",
+    "message.expired",
+    "reaction.set",
+    "reaction.cleared",
+)
+ENDINGS = ("message.deleted", "message.expired")
+MEDIA_KINDS = ("image", "file", "audio", "video", "voice_note")
+WORD = re.compile("[a-z0-9]+")
+
+
+class Event:
+    """One line of the log."""
+
+    def __init__(self, record: bytes) -> None:
+        line = json.loads(record)
+        self.stream: str = line["source"][1:]
+        self.id = self.stream.split("/", 1)[1]
+        self.seq: int = line["seq"]
+        self.type: str = line["type"]
+        self.time: str = line["time"]
+        self.actor: str = line["actor"]
+        self.command: str = line["commandid"]
+        self.data: dict[str, Any] = line["data"]
+        self.basis = {seen["stream"]: seen["seq"] for seen in line.get("basis", ())}
+
+    @property
+    def about(self) -> int | None:
+        """The seq of the message that an event of a chat is about."""
+        if self.type == "message.sent":
+            return self.seq
+        return self.data["message"] if self.type in MESSAGE_EVENTS else None
+
+
+class Member(NamedTuple):
+    user: str
+    role: str
+    joined: int
+    joined_at: str
+
+
+class Query(NamedTuple):
+    """What is searched for: `words` whole but the last, which is begun with."""
+
+    words: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+    chats: tuple[str, ...] = ()
+    has: tuple[str, ...] = ()
+    before: str | None = None
+    after: str | None = None
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.words[:-1]))
+
+    @property
+    def begun(self) -> str | None:
+        return self.words[-1] if self.words and self.words[-1] not in self.whole else None
+
+    def counts(self, word: str) -> int:
+        begun = self.begun is not None and word.startswith(self.begun)
+        return (word in self.whole) + begun
+
+
+class BruteForce:
+    """The log as it is, with the keys that there are, at an instant."""
+
+    def __init__(self, log: Iterable[Event], keys: Mapping[str, bytes], now: str) -> None:
+        self.log = list(log)
+        self.keys = keys
+        self.now = now
+
+    # What is in the log
+
+    @cached_property
+    def streams(self) -> dict[str, list[Event]]:
+        streams: dict[str, list[Event]] = {}
+        for e in self.log:
+            streams.setdefault(e.stream, []).append(e)
+        return streams
+
+    def of(self, stream: str, *types: str) -> list[Event]:
+        return [e for e in self.streams.get(stream, []) if not types or e.type in types]
+
+    @cached_property
+    def chats(self) -> list[str]:
+        return [e.id for e in self.log if e.type == "chat.created"]
+
+    def open(self, event: Event, field: str) -> tuple[Any, bool]:
+        """A field of an event, and whether it is lost with its key."""
+        value = event.data.get(field)
+        if not isinstance(value, dict) or "sealed" not in value:
+            return value, False
+        key = self.keys.get(value["sealed"])
+        if key is None:
+            return None, True
+        derived = derive(key, event.stream, event.command)
+        return open_box(derived, event.stream, event.command, field, value), False
+
+    def latest(self, stream: str, types: tuple[str, ...], field: str) -> tuple[Any, bool]:
+        """The newest value of a field, over the events that may set it."""
+        set_by = [e for e in self.of(stream, *types) if field in e.data]
+        return self.open(set_by[-1], field) if set_by else (None, False)
+
+    # Who is in a chat
+
+    def created(self, chat: str) -> Event:
+        return self.of(f"chats/{chat}", "chat.created")[0]
+
+    def members(self, chat: str) -> list[Member]:
+        members: dict[str, Member] = {}
+        for e in self.of(f"chats/{chat}"):
+            user = e.data.get("user", "")
+            match e.type:
+                case "chat.created":
+                    for user in e.data["members"]:
+                        role = "admin" if user in e.data["admins"] else "member"
+                        members[user] = Member(user, role, e.seq, e.time)
+                case "member.added":
+                    members[user] = Member(user, "member", e.seq, e.time)
+                case "member.removed":
+                    del members[user]
+                case "member.promoted":
+                    members[user] = members[user]._replace(role="admin")
+                case "member.demoted":
+                    members[user] = members[user]._replace(role="member")
+        return sorted(members.values(), key=lambda member: (member.joined, member.user))
+
+    def member(self, user: str, chat: str) -> Member | None:
+        return next((m for m in self.members(chat) if m.user == user), None)
+
+    def floor(self, user: str, chat: str) -> int:
+        member = self.member(user, chat)
+        assert member is not None
+        return member.joined if self.created(chat).data.get("history") == "since_joined" else 0
+
+    def member_forms(self, chat: str) -> list[Answer]:
+        return [
+            {"user": m.user, "role": m.role, "joined_at": m.joined_at} for m in self.members(chat)
+        ]
+
+    # Messages
+
+    def sent(self, chat: str) -> list[Event]:
+        return self.of(f"chats/{chat}", "message.sent")
+
+    def about(self, sent: Event, *types: str) -> list[Event]:
+        return [e for e in self.of(sent.stream, *types) if e.data.get("message") == sent.seq]
+
+    def deleted(self, sent: Event) -> bool:
+        return bool(self.about(sent, "message.deleted"))
+
+    def expired(self, sent: Event) -> bool:
+        """By the clock, whether or not the event has come; what was deleted can't expire."""
+        expires_at = sent.data.get("expires_at")
+        return expires_at is not None and expires_at <= self.now and not self.deleted(sent)
+
+    def gone(self, sent: Event) -> bool:
+        return self.deleted(sent) or self.expired(sent)
+
+    def hidden(self, user: str, chat: str, seq: int) -> bool:
+        return any(
+            e.data["chat"] == chat and e.data["message"] == seq
+            for e in self.of(f"users/{user}", "message.hidden")
+        )
+
+    def said(self, sent: Event) -> tuple[Any, bool]:
+        """What a message says now."""
+        return self.open([sent, *self.about(sent, "message.edited")][-1], "content")
+
+    def system_message(self, e: Event) -> Answer:
+        shown = {f: e.data[f] for f in ("user", "removed", "kind") if f in e.data}
+        if e.type == "chat.created":
+            shown["history"] = e.data.get("history", "all")
+        if e.type == "chat.changed":
+            shown["changed"] = [f for f in ("name", "description", "avatar") if f in e.data]
+        return {
+            **self.tombstone(e),
+            "ordinal": None,
+            "kind": "system",
+            "content": e.type,
+            "metadata": shown,
+            "status": "sent",
+        }
+
+    def tombstone(self, e: Event) -> Answer:
+        """Place and time of a message."""
+        return {
+            "chat": e.id,
+            "seq": e.seq,
+            "ordinal": e.data.get("ordinal"),
+            "sender": e.actor,
+            "kind": e.data.get("kind"),
+            "content": None,
+            "metadata": None,
+            "reply_to": None,
+            "mentions": [],
+            "reactions": [],
+            "reaction_counts": {},
+            "status": None,
+            "sent_at": e.time,
+            "edited_at": None,
+            "deleted_at": None,
+            "expires_at": None,
+        }
+
+    def message(self, user: str, sent: Event, *, everyone: bool = False) -> Answer:
+        form = self.tombstone(sent)
+        form["status"] = self.status(sent)
+        form["expires_at"] = sent.data.get("expires_at")
+        for e in self.about(sent, "message.deleted"):
+            form["deleted_at"] = e.time
+        if self.gone(sent):
+            return form
+        edits = self.about(sent, "message.edited")
+        content, no_content = self.said(sent)
+        metadata, no_metadata = self.open(sent, "metadata")
+        form["content"] = content
+        if no_content or no_metadata:
+            form["erased"] = True
+        elif sent.data["kind"] in MEDIA_KINDS:
+            form["metadata"] = self.media(sent.data["media"])
+        else:
+            form["metadata"] = metadata
+        form["mentions"] = [sent, *edits][-1].data["mentions"]
+        form["edited_at"] = edits[-1].time if edits else None
+        form["reply_to"] = self.preview(user, sent)
+        reactions = self.reactions(sent)
+        form["reaction_counts"] = dict(Counter(r["emoji"] for r in reactions))
+        newest = reactions if everyone else reactions[-50:]
+        own = [r for r in reactions if r["user"] == user and r not in newest]
+        form["reactions"] = own + newest[len(own) :]
+        return form
+
+    def media(self, media: str) -> Answer:
+        [e] = [e for e in self.log if e.type == "media.uploaded" and e.data["media"] == media]
+        return {
+            "media": media,
+            "file_name": self.open(e, "name")[0],
+            "file_size": e.data["size"],
+            "mime_type": e.data["mime"],
+            **{f: e.data.get(f) for f in ("width", "height", "duration", "thumbnail")},
+        }
+
+    def preview(self, user: str, sent: Event) -> Answer | None:
+        seq = sent.data.get("reply_to")
+        if seq is None:
+            return None
+        if seq < self.floor(user, sent.id):
+            return {"seq": seq, "sender": None, "kind": None, "content": None}
+        [answered] = [e for e in self.sent(sent.id) if e.seq == seq]
+        form = {"seq": seq, "sender": answered.actor, "kind": answered.data["kind"]}
+        if self.gone(answered) or self.hidden(user, sent.id, seq):
+            return {**form, "content": None}
+        content, lost = self.said(answered)
+        return {**form, "content": content} | ({"erased": True} if lost else {})
+
+    def reactions(self, sent: Event) -> list[Answer]:
+        """One a user, in the order they were set."""
+        reactions: dict[str, Answer] = {}
+        for e in self.about(sent, "reaction.set", "reaction.cleared"):
+            reactions.pop(e.actor, None)
+            if e.type == "reaction.set":
+                reactions[e.actor] = {"emoji": e.data["emoji"], "user": e.actor, "at": e.time}
+        return list(reactions.values())
+
+    def messages(self, user: str, chat: str) -> list[Answer]:
+        """All that the message list has for a user, oldest first."""
+        shown = []
+        for e in self.of(f"chats/{chat}"):
+            if e.seq < self.floor(user, chat) or self.hidden(user, chat, e.seq):
+                continue
+            if e.type == "message.sent":
+                shown.append(self.message(user, e))
+            elif e.type not in MESSAGE_EVENTS:
+                shown.append(self.system_message(e))
+        return shown
+
+    def history(self, sent: Event) -> list[Answer]:
+        if self.gone(sent):
+            return []
+        versions = []
+        for e in [sent, *self.about(sent, "message.edited")][:-1]:
+            content, lost = self.open(e, "content")
+            version = {"content": content, "mentions": e.data["mentions"], "at": e.time}
+            versions.append(version | ({"erased": True} if lost else {}))
+        return versions
+
+    # Receipts
+
+    def marks(self, user: str, chat: str, *types: str) -> list[Event]:
+        return [e for e in self.of(f"users/{user}", *types) if e.data["chat"] == chat]
+
+    def by_hand(self, user: str, chat: str) -> list[Event]:
+        return [e for e in self.sent(chat) if e.actor == user and "schedule" not in e.data]
+
+    def read_mark(self, user: str, chat: str) -> int:
+        return max((e.data["up_to"] for e in self.marks(user, chat, "chat.read")), default=0)
+
+    def delivered_mark(self, user: str, chat: str) -> int:
+        marks = self.marks(user, chat, "chat.read", "chat.delivered")
+        own = [e.seq for e in self.by_hand(user, chat)]
+        return max([0, *own, *(e.data["up_to"] for e in marks)])
+
+    def receivers(self, sent: Event) -> list[str]:
+        return [
+            m.user for m in self.members(sent.id) if m.joined < sent.seq and m.user != sent.actor
+        ]
+
+    def status(self, sent: Event) -> str:
+        others = self.receivers(sent)
+        if not others or any(self.delivered_mark(u, sent.id) < sent.seq for u in others):
+            return "sent"
+        if any(self.read_mark(u, sent.id) < sent.seq for u in others):
+            return "delivered"
+        return "read"
+
+    def receipts(self, sent: Event) -> list[Answer]:
+        def first(user: str, *types: str) -> list[str]:
+            marks = self.marks(user, sent.id, *types)
+            return [e.time for e in marks if e.data["up_to"] >= sent.seq][:1]
+
+        receipts = []
+        for user in self.receivers(sent):
+            read = first(user, "chat.read")
+            own = [e.time for e in self.by_hand(user, sent.id) if e.seq > sent.seq][:1]
+            delivered = read + first(user, "chat.delivered") + own
+            receipts.append(
+                {
+                    "user": user,
+                    "delivered_at": min(delivered, default=None),
+                    "read_at": min(read, default=None),
+                }
+            )
+        return receipts
+
+    def chat_receipts(self, chat: str) -> list[Answer]:
+        return [
+            {
+                "user": m.user,
+                "delivered_up_to": self.delivered_mark(m.user, chat),
+                "read_up_to": self.read_mark(m.user, chat),
+            }
+            for m in self.members(chat)
+        ]
+
+    # The inbox
+
+    def effective_mark(self, user: str, chat: str) -> int:
+        member = self.member(user, chat)
+        assert member is not None
+        own = [e.seq for e in self.by_hand(user, chat)]
+        return max([member.joined, self.read_mark(user, chat), *own])
+
+    def unread(self, user: str, chat: str) -> int:
+        return sum(
+            e.seq > self.effective_mark(user, chat)
+            and e.actor != user
+            and not self.gone(e)
+            and not self.hidden(user, chat, e.seq)
+            for e in self.sent(chat)
+        )
+
+    def last_message(self, user: str, chat: str) -> Answer | None:
+        visible = [
+            e
+            for e in self.sent(chat)
+            if e.seq >= self.floor(user, chat)
+            and not self.expired(e)
+            and not self.hidden(user, chat, e.seq)
+        ]
+        return self.message(user, visible[-1]) if visible else None
+
+    def filed(self, user: str, chat: str, field: str) -> Any:
+        """The newest filing, if it was made since the latest joining."""
+        filings = [e for e in self.marks(user, chat, "chat.filed") if field in e.data]
+        member = self.member(user, chat)
+        assert member is not None
+        if not filings or filings[-1].basis.get(f"chats/{chat}", 0) < member.joined:
+            return None
+        return filings[-1].data[field]
+
+    def inbox_chat(self, chat: str) -> Answer:
+        stream = f"chats/{chat}"
+        created = self.created(chat)
+        name, no_name = self.latest(stream, ("chat.created", "chat.changed"), "name")
+        avatar, no_avatar = self.latest(stream, ("chat.created", "chat.changed"), "avatar")
+        form = {
+            "id": chat,
+            "kind": created.data["kind"],
+            "name": name,
+            "avatar": avatar,
+            "members_count": len(self.members(chat)),
+        }
+        if created.data["kind"] == "direct":
+            form["members"] = self.member_forms(chat)
+        return form | ({"erased": True} if no_name or no_avatar else {})
+
+    def chat(self, chat: str) -> Answer:
+        stream = f"chats/{chat}"
+        description, lost = self.latest(stream, ("chat.created", "chat.changed"), "description")
+        form = {
+            **self.inbox_chat(chat),
+            "description": description,
+            "history": self.created(chat).data.get("history", "all"),
+            "created_at": self.created(chat).time,
+            "members": self.member_forms(chat),
+        }
+        return form | ({"erased": True} if lost else {})
+
+    def inbox(self, user: str) -> list[Answer]:
+        rows = []
+        for chat in self.chats:
+            if self.member(user, chat) is None:
+                continue
+            activity = [self.created(chat), *self.sent(chat)][-1].time
+            muted_until = self.filed(user, chat, "muted_until")
+            row = {
+                "chat": self.inbox_chat(chat),
+                "last_message": self.last_message(user, chat),
+                "unread": self.unread(user, chat),
+                "pinned": self.filed(user, chat, "pinned") is True,
+                "archived": self.filed(user, chat, "archived") is True,
+                "muted_until": muted_until if (muted_until or "") > self.now else None,
+                "read_up_to": self.effective_mark(user, chat),
+            }
+            rows.append((row["pinned"], activity, chat, row))
+        rows.sort(key=lambda row: row[:3], reverse=True)
+        return [row for *_, row in rows]
+
+    # The feed
+
+    def feed(self, user: str, stream: str) -> list[Answer]:
+        category, chat = stream.split("/", 1)
+        floor = self.floor(user, chat) if category == "chats" else 0
+        return [self.frame(user, e) for e in self.of(stream) if e.seq >= floor]
+
+    def frame(self, user: str, e: Event) -> Answer:
+        form = {
+            "stream": e.stream,
+            "seq": e.seq,
+            "type": e.type,
+            "time": e.time,
+            "actor": e.actor,
+            "command": e.command,
+        }
+        if e.stream.startswith("chats/") and self.unseen(user, e):
+            kept = {f: e.data[f] for f in ("message", "ordinal", "kind") if f in e.data}
+            return {**form, "data": kept, "redacted": True}
+        data = dict(e.data)
+        for field in e.data:
+            data[field], lost = self.open(e, field)
+            if lost:
+                data["erased"] = True
+        return {**form, "data": data}
+
+    def unseen(self, user: str, e: Event) -> bool:
+        if e.about is None or e.type in ENDINGS:
+            return False
+        [sent] = [s for s in self.sent(e.id) if s.seq == e.about]
+        return (
+            self.gone(sent)
+            or sent.seq < self.floor(user, e.id)
+            or self.hidden(user, e.id, sent.seq)
+        )
+
+    # Search
+
+    def search(self, user: str, query: Query, sort: str) -> list[Answer]:
+        found = []
+        for chat in self.chats:
+            if self.member(user, chat) is None or (query.chats and chat not in query.chats):
+                continue
+            for e in self.sent(chat):
+                content, lost = self.said(e)
+                unseen = e.seq < self.floor(user, chat) or self.hidden(user, chat, e.seq)
+                if unseen or self.gone(e) or lost or not self.meets(e, content, query):
+                    continue
+                words = WORD.findall(content.lower())
+                score = sum(map(query.counts, words)) / len(words) if words else 0.0
+                places = [
+                    list(word.span())
+                    for word in WORD.finditer(content.lower())
+                    if query.counts(word[0])
+                ]
+                answer = {
+                    "message": self.message(user, e),
+                    "chat": self.inbox_chat(chat),
+                    "highlights": places,
+                }
+                found.append((score if sort == "relevance" else 0.0, e.time, chat, e.seq, answer))
+        found.sort(key=lambda one: one[:4], reverse=True)
+        return [answer for *_, answer in found]
+
+    def meets(self, e: Event, content: str, query: Query) -> bool:
+        words = WORD.findall(content.lower())
+        bears = {e.data["kind"]} | ({"media"} if e.data["kind"] in MEDIA_KINDS else set())
+        if "http://" in content:
+            bears.add("link")
+        return (
+            all(word in words for word in query.whole)
+            and (query.begun is None or any(word.startswith(query.begun) for word in words))
+            and (not query.senders or e.actor in query.senders)
+            and bears.issuperset(query.has)
+            and (query.after is None or e.time >= query.after)
+            and (query.before is None or e.time < query.before)
+        )

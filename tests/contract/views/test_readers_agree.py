@@ -1,0 +1,447 @@
+"""Many users act on several chats at random; every answer must be the brute-force reader's."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from domain import commands as c
+from domain.envelope import Basis, encode
+from domain.ids import chat_stream, direct_chat_id, group_id, user_stream
+from domain.state import ROSTER, Roster
+from projections.search_query import parse_query
+from projections.views import chats, conversation, feeds, inbox, receipts, searching
+from projections.views.reading import NotFound, Reading
+from projections.views.shapes import Listing, Place
+from tests.contract.views.brute_force import BruteForce, Event, Query
+from tests.contract.views.world import Logged, World, instant, plain
+
+USERS = ("ann", "bob", "cat", "dan", "eve")
+WORDS = ("red", "reed", "reef", "blue", "bluff", "Reed,", "http://reef.example/red")
+# What happens, the commonest things named more often.
+ACTS = (
+    *("send", "mark") * 4,
+    *("hide", "react", "delete", "edit", "expire", "come_and_go") * 2,
+    *("file", "add", "remove", "set_role", "change_chat", "change_profile", "note_import"),
+    *("make_group", "make_direct", "time_passes"),
+)
+PICK = st.integers(0, 999)
+T = TypeVar("T")
+
+
+class Readers(RuleBasedStateMachine):
+    """An act takes four numbers, which it turns into something that mostly is there: a chat, who
+    acts, upon what or whom, and how."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory()
+        self.erased: set[str] = set()
+        self.events: list[Event] = []
+        folder = Path(self.folder.name)
+        self.world = self.wait(World.open(folder, f"sqlite:///{folder}/read.db"))
+
+    def teardown(self) -> None:
+        for user in USERS:
+            self.wait(self.agree(user, 3))
+        self.wait(self.world.close())
+        self.loop.close()
+        self.folder.cleanup()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+    @initialize()
+    def begin(self) -> None:
+        self.wait(self.world.register(*USERS))
+        self.wait(self.world.group(group_id("all"), "ann", "bob", "cat"))
+        self.wait(self.world.group(group_id("joined"), "ann", "bob", history="since_joined"))
+        for user in USERS[:2]:
+            upload = c.UploadMedia(
+                media=f"of-{user}",
+                name=f"{user}.png",
+                mime="image/png",
+                size=7,
+                sha256="0",
+                width=3,
+            )
+            self.wait(self.world.to_self(user, upload))
+
+    @rule(
+        acts=st.lists(
+            st.tuples(st.sampled_from(ACTS), PICK, PICK, PICK, PICK), min_size=10, max_size=40
+        )
+    )
+    def happen(self, acts: list[tuple[str, int, int, int, int]]) -> None:
+        for act, chat, *numbers in acts:
+            made = [s.split("/")[1] for s in self.world.states if s.startswith("chats/")]
+            self.wait(getattr(self, act)(made[chat % len(made)], *numbers))
+
+    @rule(most=st.integers(1, 7))
+    def fold(self, most: int) -> None:
+        self.wait(self.world.fold(most))
+
+    @rule(back=st.integers(1, 30), length=st.integers(1, 30))
+    def fold_again(self, back: int, length: int) -> None:
+        """A batch comes once more, as after a crash."""
+        start = max(0, self.world.folded - back)
+        batch = self.world.log[start : self.world.folded][:length]
+        self.wait(self.world.engine.apply(Logged("events", start + len(batch), batch)))
+
+    @rule(pick=PICK)
+    def erase(self, pick: int) -> None:
+        if pick % 4 == 0 and not self.erased:
+            self.erased.add(USERS[pick % 5])
+            self.wait(self.world.destroy(user_stream(USERS[pick % 5])))
+
+    @rule(user=st.sampled_from(USERS), limit=st.integers(1, 4))
+    def check(self, user: str, limit: int) -> None:
+        self.wait(self.agree(user, limit))
+
+    # What there is to act on
+
+    def user(self, who: int) -> str:
+        """Someone whose key is still there."""
+        able = [user for user in USERS if user not in self.erased]
+        return able[who % len(able)]
+
+    def member(self, chat: str, who: int) -> str:
+        """A member, or one time in ten anyone."""
+        roster = self.world.states[chat_stream(chat)][ROSTER]
+        assert isinstance(roster, Roster)
+        able = [user for user in roster.members if user not in self.erased]
+        return able[who % len(able)] if able and who % 10 else self.user(who)
+
+    def message(self, chat: str, which: int) -> int:
+        """One of the newest messages, or one time in ten any place."""
+        events = self.world.events_of(chat_stream(chat))
+        sent = [event.seq for event in events if event.type == "message.sent"]
+        if which % 10 == 0 or not sent:
+            return which // 10 % len(events) + 1
+        return sent[-1 - which % min(len(sent), 7)]
+
+    def sender(self, chat: str, message: int) -> str:
+        sender = self.world.events_of(chat_stream(chat))[message - 1].actor
+        return "ann" if sender in self.erased else sender
+
+    async def do(self, chat: str, user: str, action: c.AnyAction, **more: Any) -> None:
+        if user not in self.erased:
+            await self.world.do(user, chat_stream(chat), action, **more)
+
+    async def do_alone(self, user: str, action: c.AnyAction, **more: Any) -> None:
+        if user not in self.erased:
+            await self.world.do(user, user_stream(user), action, **more)
+
+    # Chats and who is in them
+
+    async def make_group(self, _: str, who: int, count: int, how: int) -> None:
+        number = len(self.world.states)
+        if number < 11:
+            chat = group_id(str(number))
+            action = c.CreateChat(
+                kind="group",
+                members=tuple(USERS[(who + n) % 5] for n in range(count % 5 + 1)),
+                name="group",
+                history="since_joined" if how % 2 else "all",
+            )
+            await self.do(chat, self.user(who), action, key=chat_stream(chat))
+
+    async def make_direct(self, _: str, who: int, whom: int, __: int) -> None:
+        pair = (USERS[who % 5], USERS[whom % 5])
+        action = c.CreateChat(kind="direct", members=pair)
+        await self.do(direct_chat_id(*pair), self.user(who), action)
+
+    async def add(self, chat: str, who: int, whom: int, count: int) -> None:
+        users = tuple(USERS[(whom + n) % 5] for n in range(count % 3 + 1))
+        await self.do(chat, self.member(chat, who), c.AddMembers(users=users))
+
+    async def remove(self, chat: str, who: int, whom: int, _: int) -> None:
+        action = c.RemoveMember(user=self.member(chat, whom))
+        await self.do(chat, self.member(chat, who), action)
+
+    async def come_and_go(self, chat: str, who: int, _: int, __: int) -> None:
+        roster = self.world.states[chat_stream(chat)][ROSTER]
+        assert isinstance(roster, Roster)
+        user = self.user(who)
+        if user in roster.members:
+            await self.do(chat, user, c.RemoveMember(user=user))
+        else:
+            await self.do(chat, "root", c.AddMembers(users=(user,)), rights="operator")
+
+    async def set_role(self, chat: str, who: int, whom: int, how: int) -> None:
+        role: Any = "admin" if how % 2 else "member"
+        action = c.SetRole(user=self.member(chat, whom), role=role)
+        await self.do(chat, self.member(chat, who), action)
+
+    async def change_chat(self, chat: str, who: int, _: int, how: int) -> None:
+        actions = (
+            c.ChangeChat(name="new name", avatar="of-ann"),
+            c.ChangeChat(name=None),
+            c.ChangeChat(description="about"),
+        )
+        await self.do(chat, self.member(chat, who), actions[how % 3], key=chat_stream(chat))
+
+    # Messages
+
+    async def send(self, chat: str, who: int, what: int, how: int) -> None:
+        kind: Any = ("text", "text", "text", "image", "location")[what % 5]
+        expires_in = (None, None, None, 3, 20)[how % 5]
+        action = c.SendMessage(
+            kind=kind,
+            content=self.words(what, how),
+            metadata={"location": {"lat": 1.5, "lng": 2}} if kind == "location" else None,
+            media=f"of-{USERS[how % 2]}" if kind == "image" else None,
+            reply_to=self.message(chat, what) if how % 3 == 0 else None,
+            mentions=(USERS[how % 5],),
+            expires_in=expires_in,
+            schedule=f"schedule-{len(self.world.log)}" if how % 4 == 0 else None,
+        )
+        key = None if expires_in is None else f"messages/{len(self.world.log)}"
+        await self.do(chat, self.member(chat, who), action, key=key)
+
+    def words(self, what: int, how: int) -> str:
+        return " ".join(WORDS[(what + n * how) % len(WORDS)] for n in range(what % 4))
+
+    async def edit(self, chat: str, who: int, what: int, how: int) -> None:
+        message = self.message(chat, what)
+        user = self.sender(chat, message) if who % 10 else self.user(who)
+        mentions = (USERS[how % 5],)
+        content = self.words(how, who)
+        action = c.EditMessage(message=message, content=content, mentions=mentions)
+        await self.do(chat, user, action)
+
+    async def delete(self, chat: str, who: int, what: int, how: int) -> None:
+        message = self.message(chat, what)
+        user = self.sender(chat, message) if who % 3 else self.member(chat, who)
+        rights: Any = ("client", "client", "client", "moderator")[how % 4]
+        await self.do(chat, user, c.DeleteMessage(message=message), rights=rights)
+
+    async def expire(self, chat: str, _: int, what: int, __: int) -> None:
+        for message in {self.message(chat, what + n) for n in range(9)}:
+            action = c.ExpireMessage(message=message, key="messages/1")
+            await self.do(chat, "system", action, rights="system")
+
+    async def react(self, chat: str, who: int, what: int, how: int) -> None:
+        action = c.React(message=self.message(chat, what), emoji=("+1", "-1", None)[how % 3])
+        await self.do(chat, self.member(chat, who), action)
+
+    # What a user does alone, and what happens by itself
+
+    async def mark(self, chat: str, who: int, what: int, how: int) -> None:
+        mark = c.MarkRead if how % 2 else c.MarkDelivered
+        action = mark(chat=chat, up_to=self.message(chat, what))
+        await self.do_alone(self.member(chat, who), action)
+
+    async def hide(self, chat: str, who: int, what: int, _: int) -> None:
+        action = c.HideMessage(chat=chat, message=self.message(chat, what))
+        await self.do_alone(self.member(chat, who), action)
+
+    async def file(self, chat: str, who: int, what: int, how: int) -> None:
+        on = how % 3 > 0
+        actions = (
+            c.FileChat(chat=chat, pinned=on),
+            c.FileChat(chat=chat, archived=on),
+            c.FileChat(chat=chat, muted_until=instant(self.world.seconds + 9) if on else None),
+        )
+        stream = chat_stream(chat)
+        basis = [Basis(stream=stream, seq=self.world.head(stream))]
+        await self.do_alone(self.member(chat, who), actions[what % 3], basis=basis)
+
+    async def change_profile(self, _: str, who: int, __: int, ___: int) -> None:
+        await self.do_alone(self.user(who), c.PutProfile(name="new name"))
+
+    async def note_import(self, _: str, __: int, ___: int, ____: int) -> None:
+        action = c.NoteImport(source="file", lines={"message": 1})
+        await self.world.do("root", "operators/root", action, rights="operator")
+
+    async def time_passes(self, _: str, __: int, ___: int, how: int) -> None:
+        self.world.seconds += (0.001, 1, 5, 30)[how % 4]
+
+    # What everyone sees
+
+    async def agree(self, user: str, limit: int) -> None:
+        new = self.world.log[len(self.events) :]
+        self.events += [Event(encode(envelope)) for envelope in new]
+        keys = await self.world.keyring.get(list(self.world.key_ids))
+        brute = BruteForce(self.events, keys, self.world.now)
+        reading = await self.world.reading()
+        await _inbox_agrees(reading, brute, user, limit)
+        for chat in brute.chats:
+            if brute.member(user, chat) is None:
+                await _nothing_is_seen(reading, user, chat)
+            else:
+                await _chat_agrees(reading, brute, user, chat, limit)
+        await _search_agrees(reading, brute, user, limit)
+        await _feeds_agree(reading, brute, user, limit)
+
+
+async def _walk(ask: Callable[[Any], Awaitable[Listing[Any]]]) -> list[Any]:
+    """All pages of a list, one after another."""
+    found: list[Any] = []
+    place: int | Place | None = None
+    while True:
+        page = await ask(place)
+        found += plain(page.items)
+        if page.next is None:
+            return found
+        place = page.next
+
+
+async def _inbox_agrees(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:
+    expected = brute.inbox(user)
+    assert plain((await inbox.page(reading, user)).items) == expected
+    paged = await _walk(lambda after: inbox.page(reading, user, after=after, limit=limit))
+    assert paged == expected
+    for archived in (True, False):
+        rows = plain((await inbox.page(reading, user, archived=archived)).items)
+        assert rows == [row for row in expected if row["archived"] == archived]
+
+
+async def _nothing_is_seen(reading: Reading, user: str, chat: str) -> None:
+    query = parse_query("red")
+    for ask in (
+        chats.one(reading, user, chat),
+        chats.members(reading, user, chat),
+        conversation.page(reading, user, chat),
+        conversation.one(reading, user, chat, 2),
+        conversation.history(reading, user, chat, 2),
+        receipts.of_chat(reading, user, chat),
+        receipts.of_message(reading, user, chat, 2),
+        feeds.of_chat(reading, user, chat),
+        searching.messages(reading, user, query, chat=chat),
+    ):
+        with pytest.raises(NotFound, match="chat_not_found"):
+            await ask
+
+
+async def _chat_agrees(
+    reading: Reading, brute: BruteForce, user: str, chat: str, limit: int
+) -> None:
+    assert plain(await chats.one(reading, user, chat)) == brute.chat(chat)
+    members = await _walk(lambda after: chats.members(reading, user, chat, after=after, limit=2))
+    assert members == brute.member_forms(chat)
+    assert plain((await receipts.of_chat(reading, user, chat)).items) == brute.chat_receipts(chat)
+    expected = brute.messages(user, chat)
+    await _pages_agree(reading, user, chat, expected, limit)
+    for sent in brute.sent(chat)[-6:]:
+        asks = (
+            conversation.one(reading, user, chat, sent.seq),
+            conversation.history(reading, user, chat, sent.seq, limit=1),
+            receipts.of_message(reading, user, chat, sent.seq),
+        )
+        if all(message["seq"] != sent.seq for message in expected):
+            for ask in asks:
+                with pytest.raises(NotFound, match="message_not_found"):
+                    await ask
+            continue
+        one, history, received = [await ask for ask in asks]
+        assert plain(one) == brute.message(user, sent, everyone=True)
+        assert plain(history)["items"] == brute.history(sent)[:1]
+        assert plain(received)["items"] == brute.receipts(sent)
+
+
+async def _pages_agree(
+    reading: Reading, user: str, chat: str, expected: Sequence[Any], limit: int
+) -> None:
+    """Newest first, oldest first, and around every message: each page full but the last."""
+    seqs = [message["seq"] for message in expected]
+    rest = list(expected)
+    before = None
+    while True:
+        page = plain(await conversation.page(reading, user, chat, before=before, limit=limit))
+        assert page["items"] == rest[-limit:]
+        del rest[-limit:]
+        before = page["next"]
+        assert before == (page["items"][0]["seq"] if rest else None)
+        if before is None:
+            break
+    after = 0
+    rest = list(expected)
+    while after is not None:
+        page = plain(await conversation.page(reading, user, chat, after=after, limit=limit))
+        assert page["items"] == rest[:limit]
+        del rest[:limit]
+        after = page["next"]
+        assert after == (page["items"][-1]["seq"] if rest else None)
+    for around in seqs[-3:]:
+        page = plain(await conversation.page(reading, user, chat, around=around, limit=limit))
+        shown = [message["seq"] for message in page["items"]]
+        start = seqs.index(shown[0])
+        assert page["items"] == expected[start : start + len(shown)]
+        assert around in shown
+        assert len(shown) == min(limit, len(seqs))
+        assert page["next"] == (shown[0] if start else None)
+        assert page["newer"] == (shown[-1] if start + len(shown) < len(seqs) else None)
+
+
+async def _search_agrees(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:
+    midway = brute.log[len(brute.log) // 2].time
+    for query in (
+        Query(("re",)),
+        Query(("red", "bl")),
+        Query(("reef",), has=("link",)),
+        Query(("blue", "reed", "re")),
+        Query((), senders=("ann", "bob")),
+        Query(("re",), chats=tuple(brute.chats[:1])),
+        Query((), has=("media",), before=midway),
+        Query((), after=midway),
+    ):
+        parsed = parse_query(_text(query))
+        for sort in ("recent", "relevance"):
+            expected = brute.search(user, query, sort)
+            found = await _walk(
+                lambda after, parsed=parsed, sort=sort: searching.messages(  # type: ignore[misc]
+                    reading, user, parsed, sort=sort, after=after, limit=limit
+                )
+            )
+            assert found == expected, query
+
+
+def _text(query: Query) -> str:
+    filters = [f"from:{user}" for user in query.senders]
+    filters += [f"has:{what}" for what in query.has]
+    filters += [f"in:{chat}" for chat in query.chats]
+    filters += [f"before:{query.before}"] * (query.before is not None)
+    filters += [f"after:{query.after}"] * (query.after is not None)
+    return " ".join((*filters, *query.words))
+
+
+async def _feeds_agree(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:
+    own = user_stream(user)
+    feed = await _walk(lambda after: feeds.of_user(reading, user, after=after or 0, limit=limit))
+    assert feed == brute.feed(user, own)
+    missed = await feeds.missed(reading, user, {own: 0})
+    heads = {own: len(brute.of(own))}
+    for chat in brute.chats:
+        member = brute.member(user, chat)
+        if member is None:
+            continue
+        stream = chat_stream(chat)
+        expected = brute.feed(user, stream)
+        heads[stream] = len(brute.of(stream))
+        found = await _walk(
+            lambda after, chat=chat: feeds.of_chat(  # type: ignore[misc]
+                reading, user, chat, after=after or 0, limit=limit
+            )
+        )
+        assert found == expected
+        since = await feeds.missed(reading, user, {stream: 0, "chats/elsewhere": 3})
+        assert since.recovered
+        assert plain(since.events) == [e for e in expected if e["seq"] >= member.joined]
+    assert plain(missed) == [heads, True, brute.feed(user, own)]
+
+
+Readers.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestReadersAgree = Readers.TestCase

@@ -1,0 +1,192 @@
+"""From lines to steps: each line checked, identified, and tied to what it builds on."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from domain.ids import chat_stream, user_stream
+from domain.refusals import USER_ERASED
+from gateway.problems import Problem
+from projections.vault import KeyDestroyed, Vault
+from workers.tools import import_commands as commands
+from workers.tools import import_lines as lines
+from workers.tools.import_known import Chat, Fact, Known, note
+from workers.tools.import_lines import AnyLine, Raw
+
+
+class Policy(NamedTuple):
+    """What an import goes by. `earliest` is the time of lines that have none."""
+
+    allow_address_ids: bool
+    delete_destroys: bool
+    keep_going: bool
+    earliest: str
+
+
+class Rejections:
+    """The lines that were turned down. Without `keep_going` the first of them, by its place in the
+    files, ends the import."""
+
+    def __init__(self, keep_going: bool, tell: Callable[[Raw, Problem], None]) -> None:
+        self._keep_going = keep_going
+        self._tell = tell
+        self._end: int | None = None
+        self.count = 0
+
+    def add(self, raw: Raw, problem: Problem) -> None:
+        self.count += 1
+        self._tell(raw, problem)
+        if not self._keep_going and (self._end is None or raw.place < self._end):
+            self._end = raw.place
+
+    @property
+    def ended(self) -> bool:
+        return self._end is not None
+
+    def before(self, raw: Raw) -> bool:
+        """Whether the import ends before this line."""
+        return self._end is not None and self._end < raw.place
+
+
+class Identified(NamedTuple):
+    """A line with its instant and its command id."""
+
+    raw: Raw
+    line: AnyLine
+    time: str
+    command: str
+
+
+class Step(NamedTuple):
+    """A line on its way. `fact` is what it brings about; `needs` is what it builds on, each by its
+    stream; `message` is the one of these that it is about."""
+
+    of: Identified
+    stream: str
+    chat: str
+    fact: Fact
+    needs: tuple[tuple[str, Fact], ...] = ()
+    message: Fact | None = None
+
+
+class Planner:
+    def __init__(self, known: Known, vault: Vault, policy: Policy, rejections: Rejections) -> None:
+        self._known = known
+        self._vault = vault
+        self._policy = policy
+        self._rejections = rejections
+
+    async def plan(self, chunk: Sequence[Raw]) -> list[Step]:
+        """The steps of the next lines, in their order, without those that are wrong."""
+        identified = await self._identify(self._parse(chunk))
+        await self._known.load_users(
+            user
+            for each in identified
+            if isinstance(each.line, lines.Chat | lines.Join | lines.Delete)
+            for user in lines.people(each.line)
+        )
+        steps = []
+        for each in identified:
+            if self._rejections.before(each.raw):
+                break
+            try:
+                steps.append(await self._step(each))
+            except Problem as problem:
+                self._rejections.add(each.raw, problem)
+        return steps
+
+    def _parse(self, chunk: Sequence[Raw]) -> list[tuple[Raw, AnyLine, str]]:
+        parsed = []
+        for raw in chunk:
+            if self._rejections.before(raw):
+                break
+            try:
+                line = lines.parse(raw.text, allow_address_ids=self._policy.allow_address_ids)
+                parsed.append((raw, line, lines.time_of(line, self._policy.earliest)))
+            except Problem as problem:
+                self._rejections.add(raw, problem)
+        return parsed
+
+    async def _identify(self, parsed: Sequence[tuple[Raw, AnyLine, str]]) -> list[Identified]:
+        # Who was erased has no key any more: their lines are turned down one by one.
+        with suppress(KeyDestroyed):
+            await self._vault.ensure({key for _, line, _ in parsed for key in self._keys(line)})
+        identified = []
+        for raw, line, time in parsed:
+            try:
+                command = commands.line_id(line, time, self._digest(line))
+                identified.append(Identified(raw, line, time, command))
+            except KeyDestroyed:
+                self._rejections.add(raw, Problem(USER_ERASED.code, USER_ERASED.detail))
+        tries = await self._known.to_try(each.command for each in identified)
+        return [each._replace(command=tries[each.command]) for each in identified]
+
+    def _keys(self, line: AnyLine) -> Sequence[str]:
+        writer = user_stream(commands.actor(line))
+        if isinstance(line, lines.Chat):
+            return (writer, chat_stream(commands.chat_id(line)))
+        own = self.message_key(line)
+        return (writer,) if own is None else (writer, own)
+
+    def message_key(self, line: AnyLine) -> str | None:
+        """The id of the key that a message alone is sealed under, and its edits with it."""
+        if not self._policy.delete_destroys:
+            return None
+        match line:
+            case lines.Message():
+                return f"messages/{commands.message_line_id(line.chat, line.id)}"
+            case lines.Edit():
+                return f"messages/{commands.message_line_id(line.chat, line.message)}"
+        return None
+
+    def _digest(self, line: AnyLine) -> str:
+        if not isinstance(line, lines.User | lines.Edit):
+            return ""
+        return self._vault.digest(user_stream(commands.actor(line)), commands.canonical(line))
+
+    async def _step(self, of: Identified) -> Step:
+        line, known, fact = of.line, self._known, Fact()
+        if isinstance(line, lines.User):
+            note(known.users, line.id, fact)
+            return Step(of, user_stream(line.id), "", fact)
+        if isinstance(line, lines.Chat):
+            users = dict.fromkeys(line.members)
+            members = tuple((user_stream(user), known.user(user)) for user in users)
+            chat = commands.chat_id(line)
+            made = known.chats.setdefault(line.id, Chat(chat))
+            for user in users:
+                note(made.members, user, fact)
+            return Step(of, chat_stream(chat), chat, fact, members)
+        return await self._step_in_chat(of, line, await known.chat(line.chat), fact)
+
+    async def _step_in_chat(
+        self, of: Identified, line: lines.InChat, chat: Chat, fact: Fact
+    ) -> Step:
+        known, stream = self._known, chat_stream(chat.id)
+        match line:
+            case lines.Leave():
+                return Step(of, stream, chat.id, fact)
+            case lines.Join():
+                user = known.user(line.user)
+                note(chat.members, line.user, fact)
+                return Step(of, stream, chat.id, fact, ((user_stream(line.user), user),))
+            case lines.Message(reply_to=None):
+                note(chat.messages, line.id, fact)
+                return Step(of, stream, chat.id, fact)
+        foreign = line.reply_to if isinstance(line, lines.Message) else line.message
+        assert foreign is not None
+        message = await known.message(line.chat, chat, foreign)
+        about = (stream, message)
+        match line:
+            case lines.Message():
+                note(chat.messages, line.id, fact)
+                return Step(of, stream, chat.id, fact, (about,), message)
+            case lines.Edit():
+                return Step(of, stream, chat.id, fact, (about,), message)
+            case lines.Delete():
+                by = (user_stream(line.by), known.user(line.by))
+                return Step(of, stream, chat.id, fact, (about, by), message)
+            case lines.Reaction() | lines.Read():
+                member = (stream, await known.member(chat, line.user))
+                goes_to = user_stream(line.user) if isinstance(line, lines.Read) else stream
+                return Step(of, goes_to, chat.id, fact, (about, member), message)
