@@ -87,6 +87,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router)
     _describe(app)
     problems.install(app)
+    app.add_exception_handler(405, _on_wrong_method)
     app.add_exception_handler(NotFound, _on_not_found)
     app.add_exception_handler(StoreError, _on_unavailable)
     app.add_exception_handler(KeyringError, _on_unavailable)
@@ -107,9 +108,17 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
+def openapi_document() -> openapi.Schema:
+    """The OpenAPI document of all routes."""
+    return openapi.document(_routes())
+
+
+def _routes() -> list[APIRoute]:
+    return [cast(APIRoute, route) for router in ROUTERS for route in router.routes]
+
+
 def _describe(app: FastAPI) -> None:
-    routes = [route for router in ROUTERS for route in router.routes]
-    document = openapi.document(cast(list[APIRoute], routes))
+    document = openapi_document()
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's own way to replace it
     frames = msgspec.json.encode(asyncapi.document())
 
@@ -117,6 +126,15 @@ def _describe(app: FastAPI) -> None:
         return Response(frames, media_type="application/json")
 
     app.add_route("/asyncapi.json", asyncapi_json, include_in_schema=False)
+
+
+async def _on_wrong_method(request: Request, _: Exception) -> Response:
+    # The router knows of the first route of a path only, and all of its methods must be named.
+    path = request.url.path
+    methods = {m for r in _routes() if r.path_regex.match(path) for m in r.methods or ()}
+    allowed = ", ".join(sorted(methods))
+    problem = Problem("not_found", f"Use {allowed}.", status=405, headers={"Allow": allowed})
+    return problem_response(problem)
 
 
 async def _on_not_found(_: Request, error: Exception) -> Response:

@@ -214,6 +214,7 @@ class Vault:
         known = self._entries.pop(key_id, None)
         self._entries[key_id] = _Entry(key, asked_at)
         if known is not None and known.key is not None and key is None:
+            # What was derived from it goes too; no other way leads to it in the cache.
             self._derive.cache_clear()
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)

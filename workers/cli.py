@@ -2,14 +2,31 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import typer
 import uvloop
+from rich.console import Console
 
-from workers.serve import serve as run_server
-from workers.settings import StartRefused, read_settings
+from gateway.auth import mint
+from projections.keyring import KeyringError
+from projections.store.port import StoreError
+from workers.log.port import LogError
+from workers.secrets_file import open_secrets
+from workers.settings import Settings, StartRefused, read_settings
+from workers.tools.logs import configure
 
-app = typer.Typer(no_args_is_help=True)
+EXIT_WRONG = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 
 
 @app.callback()
@@ -19,12 +36,92 @@ def hansard() -> None:
 
 @app.command()
 def serve() -> None:
-    """Everything in one process."""
+    """Serve everything in one process, until SIGTERM or SIGINT."""
+    from workers.serve import serve as run_server
+    from workers.tools.welcome import welcome
+
+    with _one_line():
+        uvloop.run(run_server(_settings(), welcome))
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(help="The user's id, the token's `sub`.")],
+    hours: Annotated[float, typer.Option(min=0, help="How long it is good for.")] = 24.0,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope such as hansard:moderate; may be repeated.")
+    ] = None,
+) -> None:
+    """Make a token for a user, with the server's own secret."""
+    with _one_line():
+        settings = _settings()
+        secret = open_secrets(settings).jwt_secret
+        if secret is None:
+            raise StartRefused("HANSARD_JWT_JWKS_URL is set: its issuer makes the tokens")
+        if "@" in user and not settings.allow_address_ids:
+            raise StartRefused(f"{user}: a user id must not be an address, it outlives erasure")
+        try:
+            made = mint(
+                secret,
+                user,
+                int(hours * 3600),
+                scopes=scope or (),
+                issuer=settings.jwt_issuer,
+                audience=settings.jwt_audience,
+            )
+        except ValueError as error:
+            raise StartRefused(str(error)) from error
+    print(made)
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", exists=True, dir_okay=False, readable=True),
+    ],
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE", help="Write here what each foreign id became."),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Set wrong lines aside in FILE.rejected.ndjson.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import chats of another system, NDJSON plain or gzipped."""
+    from workers.tools.importer import report, run_import
+
+    console = Console(stderr=True)
+    with _one_line():
+        summary = uvloop.run(
+            run_import(
+                _settings(), files, map_file=map_file, keep_going=keep_going, console=console
+            )
+        )
+    if as_json:
+        print(msgspec.json.encode(summary).decode())
+    report(summary, console if as_json else Console(), errors=console)
+    if not summary.complete:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _settings() -> Settings:
+    settings = read_settings(os.environ)
+    configure(settings.log_level, sys.stderr)
+    return settings
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Tells why a command can't do its work, in one line."""
     try:
-        uvloop.run(run_server(read_settings(os.environ), lambda settings, secrets: None))
-    except StartRefused as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from error
+        yield
+    except (StartRefused, KeyringError, StoreError, LogError) as error:
+        print(f"hansard: {error}", file=sys.stderr)
+        raise typer.Exit(EXIT_REFUSED) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
 def main() -> None:

@@ -1,15 +1,13 @@
 """Wrapping of the keys in a keyring by its master key, the same for every adapter."""
 
-import hmac
 import os
 from base64 import b64decode, b64encode
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from domain.sealing import KEY_BYTES, mac
 from projections.keyring.port import KeyringError
-
-KEY_BYTES = 32
 
 _NONCE_BYTES = 12
 
@@ -35,8 +33,9 @@ class MasterKey:
 
     def new_key(self, key_id: str) -> str:
         """A new random key, wrapped, in base64."""
-        nonce = os.urandom(_NONCE_BYTES)
-        wrapped = self._wrapping(key_id).encrypt(nonce, os.urandom(KEY_BYTES), key_id.encode())
+        fresh = os.urandom(_NONCE_BYTES + KEY_BYTES)
+        nonce, key = fresh[:_NONCE_BYTES], fresh[_NONCE_BYTES:]
+        wrapped = self._wrapping(key_id).encrypt(nonce, key, key_id.encode())
         return b64encode(nonce + wrapped).decode()
 
     def unwrap(self, key_id: str, wrapped: str) -> bytes:
@@ -53,4 +52,4 @@ class MasterKey:
             raise KeyringError(f"the key {key_id!r} can't be unwrapped: it was changed") from error
 
     def _wrapping(self, key_id: str) -> AESGCM:
-        return AESGCM(hmac.digest(self._secret, b"keyring\0" + key_id.encode(), "sha256"))
+        return AESGCM(mac(self._secret, b"keyring\0" + key_id.encode()))

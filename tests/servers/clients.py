@@ -24,7 +24,8 @@ def rest(server: HansardServer, user: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=server.url,
         headers={"Authorization": f"Bearer {server.token(user)}"},
-        timeout=PATIENCE,
+        timeout=httpx.Timeout(PATIENCE, pool=None),
+        verify=False,
     )
 
 

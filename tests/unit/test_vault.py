@@ -25,12 +25,16 @@ class MemoryKeyring:
         self.broken = False
         self.answering = asyncio.Event()
         self.answering.set()
-        self.questioned = asyncio.Event()
+        self._questioned = asyncio.Event()
 
     def hold(self) -> None:
         """Let the next questions wait for their answers."""
         self.answering.clear()
-        self.questioned.clear()
+        self._questioned.clear()
+
+    async def until_questioned(self) -> None:
+        async with asyncio.timeout(5):
+            await self._questioned.wait()
 
     async def ensure(self, ids: Sequence[str]) -> dict[str, bytes]:
         for key_id in ids:
@@ -39,7 +43,7 @@ class MemoryKeyring:
 
     async def get(self, ids: Sequence[str]) -> dict[str, bytes]:
         self.asked.append(set(ids))
-        self.questioned.set()
+        self._questioned.set()
         if self.broken:
             raise KeyringError("broken")
         answer = {key_id: key for key_id in ids if (key := self.keys.get(key_id))}
@@ -301,7 +305,7 @@ async def test_the_time_counts_from_the_question(
 ) -> None:
     keyring.hold()
     asking = asyncio.create_task(vault.load(["users/alice"]))
-    await keyring.questioned.wait()
+    await keyring.until_questioned()
     clock.now += KEEP_SECONDS - 1
     keyring.answering.set()
     await asking
@@ -329,9 +333,8 @@ async def test_that_there_is_no_key_is_remembered_as_long(
 
 async def test_the_least_recently_wanted_key_makes_room(keyring: MemoryKeyring) -> None:
     vault = Vault(keyring, capacity=2)
-    await vault.ensure(["users/alice", "users/bob"])
-    await vault.load(["users/alice"])
-    await vault.load(["users/carol"])
+    for key_id in ("users/alice", "users/bob", "users/alice", "users/carol"):
+        await vault.load([key_id])
     keyring.asked.clear()
 
     await vault.load(["users/alice"])
@@ -394,7 +397,7 @@ async def test_notice_beats_an_answer_from_before_the_destruction(
     keyring.asked.clear()
     keyring.hold()
     asking = asyncio.create_task(vault.load(["users/alice"]))
-    await keyring.questioned.wait()
+    await keyring.until_questioned()
 
     await keyring.destroy(["users/alice"])
     vault.forget(["users/alice"])
@@ -415,7 +418,7 @@ async def test_notice_while_a_key_is_ensured_ends_in_its_destruction(
 ) -> None:
     keyring.hold()
     asking = asyncio.create_task(vault.ensure(["users/alice"]))
-    await keyring.questioned.wait()
+    await keyring.until_questioned()
 
     await keyring.destroy(["users/alice"])
     vault.forget(["users/alice"])
@@ -437,7 +440,7 @@ async def test_those_who_ask_meanwhile_share_the_next_question(
 ) -> None:
     keyring.hold()
     first = ask_at_once(vault, ["users/alice"])
-    await keyring.questioned.wait()
+    await keyring.until_questioned()
     later = ask_at_once(vault, ["users/bob", "users/alice", "users/carol", "users/bob"])
     reading = asyncio.create_task(vault.load(["users/dora"]))
     keyring.answering.set()
@@ -456,7 +459,7 @@ async def test_one_who_gives_up_leaves_the_others_their_answer(
 ) -> None:
     keyring.hold()
     one, other = ask_at_once(vault, ["users/alice", "users/bob"])
-    await keyring.questioned.wait()
+    await keyring.until_questioned()
 
     one.cancel()
     await asyncio.wait([one])

@@ -17,36 +17,36 @@ def actor(line: lines.AnyLine) -> str:
     return lines.people(line)[0]
 
 
-def canonical(line: lines.AnyLine) -> bytes:
-    return _canonical.encode(line)
+def canonical(value: lines.AnyLine | c.AnyAction) -> bytes:
+    return _canonical.encode(value)
 
 
 def line_id(line: lines.AnyLine, time: str, digest: str) -> str:
-    """The command id of a line, the same on every run.
+    """The command id of a line, the same on every run: from its type and its foreign ids.
 
-    It comes from the line's type and foreign ids; where these do not tell two lines apart, from
-    the time too, and for what has no other mark (a profile, an edit) from `digest`, the keyed
-    digest of the whole line: a plain hash of what was said would outlive its erasure.
+    A profile, which can change, has `digest` beside them, the keyed digest of the whole line: a
+    plain hash of a name would outlive its erasure. What has no id of its own has its time, and
+    still is not told from its like in the same moment (`nth_id`).
     """
     match line:
         case lines.User():
             return _id("user", line.id, digest)
         case lines.Chat():
             return chat_line_id(line.id)
-        case lines.Join():
-            return _id("join", line.chat, line.user, time)
-        case lines.Leave():
-            return _id("leave", line.chat, line.user, time)
         case lines.Message():
             return message_line_id(line.chat, line.id)
-        case lines.Edit():
-            return _id("edit", line.chat, line.message, line.by, time, digest)
-        case lines.Delete():
-            return _id("delete", line.chat, line.message, line.by, time)
-        case lines.Reaction():
-            return _id("reaction", line.chat, line.message, line.user, time, line.emoji)
-        case lines.Read():
-            return _id("read", line.chat, line.user, line.message, time)
+        case lines.Join() | lines.Leave():
+            return _id(lines.type_of(line), line.chat, line.user, time)
+        case lines.Edit() | lines.Delete():
+            return _id(lines.type_of(line), line.chat, line.message, line.by, time)
+        case lines.Reaction() | lines.Read():
+            return _id(lines.type_of(line), line.chat, line.message, line.user, time)
+
+
+def nth_id(command: str, repeats: int) -> str:
+    """The id of a line that has had `repeats` lines of the same id before it in its file: someone
+    may come, go and come back, or change a reaction, in the same moment."""
+    return _id("nth", command, str(repeats)) if repeats else command
 
 
 def chat_line_id(chat: str) -> str:
@@ -57,9 +57,9 @@ def message_line_id(chat: str, message: str) -> str:
     return _id("message", chat, message)
 
 
-def file_id(digest: str, source: str, counts: dict[str, int]) -> str:
-    """The id of the note that a file was imported, with this outcome."""
-    return _id("file", digest, source, _canonical.encode(counts).decode())
+def file_id(digest: str, note: c.NoteImport) -> str:
+    """The id of the note that the file of this digest was imported, with this outcome."""
+    return _id("file", digest, canonical(note).decode())
 
 
 def next_id(command: str) -> str:

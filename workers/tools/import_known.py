@@ -37,10 +37,11 @@ class Fact:
 class Chat:
     """A chat with those who ever were its members, and its messages by their foreign ids."""
 
-    __slots__ = ("id", "members", "messages")
+    __slots__ = ("id", "made", "members", "messages")
 
-    def __init__(self, chat: str) -> None:
+    def __init__(self, chat: str, made: Fact) -> None:
         self.id = chat
+        self.made = made
         self.members: dict[str, Fact] = {}
         self.messages: dict[str, Fact] = {}
 
@@ -90,8 +91,16 @@ class Known:
             found = await self._find(chat_line_id(foreign))
             if found is None:
                 raise Problem(CHAT_NOT_FOUND.code, "No line before this one makes that chat.")
-            chat = self.chats[foreign] = Chat(split_stream(found.stream)[1])
+            chat = self.chats[foreign] = Chat(split_stream(found.stream)[1], Fact(found.seq))
         return chat
+
+    def note_chat(self, foreign: str, chat: Chat, members: Iterable[str]) -> None:
+        """A line makes this chat with these members."""
+        known = self.chats.get(foreign)
+        if known is None or known.made.refused:
+            known = self.chats[foreign] = chat
+        for user in members:
+            note(known.members, user, chat.made)
 
     async def message(self, foreign_chat: str, chat: Chat, foreign: str) -> Fact:
         """The message of a foreign id.

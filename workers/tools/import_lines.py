@@ -101,6 +101,7 @@ class Read(Line, frozen=True, tag="read"):
     time: Time
 
 
+WithOwnId = User | Chat | Message
 InChat = Join | Leave | Message | Edit | Delete | Reaction | Read
 AnyLine = User | Chat | InChat
 

@@ -1,7 +1,9 @@
 """From lines to steps: each line checked, identified, and tied to what it builds on."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from domain.ids import chat_stream, user_stream
@@ -19,7 +21,6 @@ class Policy(NamedTuple):
 
     allow_address_ids: bool
     delete_destroys: bool
-    keep_going: bool
     earliest: str
 
 
@@ -75,6 +76,8 @@ class Planner:
         self._vault = vault
         self._policy = policy
         self._rejections = rejections
+        self._counted: Path | None = None
+        self._counts: Counter[str] = Counter()
 
     async def plan(self, chunk: Sequence[Raw]) -> list[Step]:
         """The steps of the next lines, in their order, without those that are wrong."""
@@ -115,9 +118,12 @@ class Planner:
         for raw, line, time in parsed:
             try:
                 command = commands.line_id(line, time, self._digest(line))
-                identified.append(Identified(raw, line, time, command))
             except KeyDestroyed:
                 self._rejections.add(raw, Problem(USER_ERASED.code, USER_ERASED.detail))
+                continue
+            if not isinstance(line, lines.WithOwnId):
+                command = commands.nth_id(command, self._repeats(raw, command))
+            identified.append(Identified(raw, line, time, command))
         tries = await self._known.to_try(each.command for each in identified)
         return [each._replace(command=tries[each.command]) for each in identified]
 
@@ -140,9 +146,17 @@ class Planner:
         return None
 
     def _digest(self, line: AnyLine) -> str:
-        if not isinstance(line, lines.User | lines.Edit):
+        if not isinstance(line, lines.User):
             return ""
-        return self._vault.digest(user_stream(commands.actor(line)), commands.canonical(line))
+        return self._vault.digest(user_stream(line.id), commands.canonical(line))
+
+    def _repeats(self, raw: Raw, command: str) -> int:
+        # Counted by file, so that files that overlap give the lines they share the same ids.
+        if raw.file is not self._counted:
+            self._counted = raw.file
+            self._counts.clear()
+        self._counts[command] += 1
+        return self._counts[command] - 1
 
     async def _step(self, of: Identified) -> Step:
         line, known, fact = of.line, self._known, Fact()
@@ -153,9 +167,7 @@ class Planner:
             users = dict.fromkeys(line.members)
             members = tuple((user_stream(user), known.user(user)) for user in users)
             chat = commands.chat_id(line)
-            made = known.chats.setdefault(line.id, Chat(chat))
-            for user in users:
-                note(made.members, user, fact)
+            known.note_chat(line.id, Chat(chat, fact), users)
             return Step(of, chat_stream(chat), chat, fact, members)
         return await self._step_in_chat(of, line, await known.chat(line.chat), fact)
 

@@ -151,7 +151,8 @@ class BruteForce:
     def floor(self, user: str, chat: str) -> int:
         member = self.member(user, chat)
         assert member is not None
-        return member.joined if self.created(chat).data.get("history") == "since_joined" else 0
+        since_joined = self.created(chat).data.get("history") == "since_joined"
+        return member.joined if since_joined else 0
 
     def member_forms(self, chat: str) -> list[Answer]:
         return [
@@ -188,7 +189,7 @@ class BruteForce:
         return self.open([sent, *self.about(sent, "message.edited")][-1], "content")
 
     def system_message(self, e: Event) -> Answer:
-        shown = {f: e.data[f] for f in ("user", "removed", "kind") if f in e.data}
+        shown: Answer = {f: e.data[f] for f in ("user", "removed", "kind") if f in e.data}
         if e.type == "chat.created":
             shown["history"] = e.data.get("history", "all")
         if e.type == "chat.changed":
@@ -318,8 +319,9 @@ class BruteForce:
 
     def delivered_mark(self, user: str, chat: str) -> int:
         marks = self.marks(user, chat, "chat.read", "chat.delivered")
-        own = [e.seq for e in self.by_hand(user, chat)]
-        return max([0, *own, *(e.data["up_to"] for e in marks)])
+        reached = [e.seq for e in self.by_hand(user, chat)]
+        reached += [e.data["up_to"] for e in marks]
+        return max(reached, default=0)
 
     def receivers(self, sent: Event) -> list[str]:
         return [

@@ -157,8 +157,11 @@ class World:
         action = c.CreateChat(kind="group", members=members, name=f"The {chat}", **more)
         await self.to_chat(members[0], chat, action, key=chat_stream(chat))
 
-    async def say(self, user: str, chat: str, content: str, **more: Any) -> int:
-        return await self.to_chat(user, chat, c.SendMessage(kind="text", content=content, **more))
+    async def say(
+        self, user: str, chat: str, content: str, *, key: str | None = None, **more: Any
+    ) -> int:
+        action = c.SendMessage(kind="text", content=content, **more)
+        return await self.to_chat(user, chat, action, key=key)
 
     async def delete(self, user: str, chat: str, message: int) -> int:
         return await self.to_chat(user, chat, c.DeleteMessage(message=message))

@@ -36,7 +36,7 @@ def after(*events: e.Event) -> Stream:
 
 
 def seen(seq: int, chat: str = "g") -> tuple[Basis, ...]:
-    return (Basis("users/bob", 99), Basis(f"chats/{chat}", seq))
+    return (Basis(f"chats/{chat}", seq - 1), Basis("users/bob", 99), Basis(f"chats/{chat}", seq))
 
 
 # Profile
