@@ -9,7 +9,7 @@ from msgspec import UNSET
 from domain import commands as c
 from domain import events as e
 from domain.envelope import Basis
-from domain.ids import chat_stream
+from domain.ids import chat_stream, user_stream
 from domain.refusals import (
     NOT_REGISTERED,
     SUSPENDED,
@@ -18,6 +18,7 @@ from domain.refusals import (
     Refusal,
     Unchanged,
     invalid,
+    not_allowed,
 )
 from domain.state import (
     ACCOUNT,
@@ -50,6 +51,8 @@ def needs(action: c.Action) -> tuple[str, ...]:
 
 def decide(state: State, command: c.Command, now: str) -> Decision:  # noqa: ARG001
     """What the command makes of the user's stream. Only the user writes to it, or an operator."""
+    if command.rights == "client" and command.stream != user_stream(command.actor):
+        return not_allowed("Only the user writes here.")
     account = cast(Account, state.get(ACCOUNT, Account()))
     if account.erased:
         return USER_ERASED
@@ -87,6 +90,8 @@ def _put_profile(account: Account, action: c.PutProfile) -> Decision:
     if account.registered:
         if action.name is action.email is action.avatar is UNSET:
             return UNCHANGED
+        if action.name is None:
+            return invalid("name", "A name can be changed but not cleared.")
         return [e.UserChanged(name=action.name, email=action.email, avatar=action.avatar)]
     if action.name is UNSET or action.name is None:
         return invalid("name", "The first call registers the user and needs a name.")
@@ -108,7 +113,12 @@ def _file(standing: Standing, action: c.FileChat, command: c.Command) -> Decisio
         for name in ("pinned", "archived", "muted_until")
         if (value := getattr(action, name)) is not UNSET
     }
-    if all(standing.filed.get(name) == Filed(value, basis) for name, value in wanted.items()):
+    never = Filed(None, 0)
+    if all(
+        standing.filed.get(name, never) == Filed(value, basis)
+        or (name not in standing.filed and not value)
+        for name, value in wanted.items()
+    ):
         return UNCHANGED
     return [e.ChatFiled(chat=action.chat, **wanted)]
 
@@ -128,7 +138,7 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
     account = cast(Account, state.get(ACCOUNT, Account()))
     match event:
         case e.UserRegistered():
-            return {ACCOUNT: Account(registered=True)}
+            return {ACCOUNT: msgspec.structs.replace(account, registered=True)}
         case e.UserErased():
             return {ACCOUNT: msgspec.structs.replace(account, erased=True)}
         case e.UserSuspended() | e.UserResumed():

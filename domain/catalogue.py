@@ -111,7 +111,10 @@ def decode_data(
         UnknownEvent: this release does not know the type or the version.
         msgspec.ValidationError: the data has not the published form.
     """
-    name, version = envelope.type, envelope.version
+    try:
+        name, version = envelope.type, envelope.version
+    except ValueError as error:
+        raise UnknownEvent(envelope.dataschema) from error
     if (name, version) not in PUBLISHED:
         raise UnknownEvent(f"{name} version {version}")
     if version == LATEST[name]:

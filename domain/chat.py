@@ -53,7 +53,8 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
         return _create(roster, action, command.actor)
     if roster is None:
         return CHAT_NOT_FOUND
-    overriding = command.rights != "client"
+    moderating = command.rights == "moderator" and isinstance(action, c.DeleteMessage)
+    overriding = moderating or command.rights in ("operator", "system")
     me = roster.members.get(command.actor)
     if me is None and not overriding:
         return CHAT_NOT_FOUND
@@ -70,20 +71,27 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
         case c.SendMessage():
             return CHAT_NOT_FOUND if me is None else _send(state, roster, me, action, now)
         case c.ExpireMessage():
-            return _expire(state, action, now)
-    joined = me.joined if me is not None else 0
-    place = _visible(state, roster, joined, getattr(action, "message", 0))
-    if place is None:
-        return MESSAGE_NOT_FOUND
-    match action:
-        case c.EditMessage():
-            return _edit(place, action, command.actor, now)
-        case c.DeleteMessage():
-            moderating = command.rights == "moderator"
-            return _delete(roster, place, action, command.actor, admin or moderating)
-        case c.React():
-            return _react(place, action, command.actor, now)
+            if command.rights != "system":
+                return not_allowed("Only the scheduler ends a message's time.")
+            return _expire(state, action, command.time)
+        case c.EditMessage() | c.DeleteMessage() | c.React():
+            joined = 0 if me is None or moderating else me.joined
+            place = _visible(state, roster, joined, action.message)
+            if place is None:
+                return MESSAGE_NOT_FOUND
+            return _about(roster, place, command, admin or moderating, now)
     return invalid("do", "A chat does not take this action.")
+
+
+def _about(roster: Roster, place: Place, command: c.Command, admin: bool, now: str) -> Decision:
+    match command.action:
+        case c.EditMessage() as action:
+            return _edit(place, action, command.actor, now)
+        case c.DeleteMessage() as action:
+            return _delete(roster, place, action, command.actor, admin)
+        case c.React() as action:
+            return _react(place, action, command.actor, now)
+    raise AssertionError(command.action)
 
 
 def _create(roster: Roster | None, action: c.CreateChat, actor: str) -> Decision:
@@ -93,7 +101,9 @@ def _create(roster: Roster | None, action: c.CreateChat, actor: str) -> Decision
     if action.kind == "direct":
         if len(members) != 2:
             return invalid("members", "A direct chat is between two different users.")
-        return [e.ChatCreated(kind="direct", members=members, admins=[])]
+        return [e.ChatCreated(kind="direct", members=members, admins=[], history="all")]
+    if not members:
+        return invalid("members", "A group needs a member.")
     if len(members) > MAX_MEMBERS:
         return GROUP_FULL
     admins = [user for user in dict.fromkeys(action.admins) if user in members]
@@ -128,7 +138,11 @@ def _add(roster: Roster, action: c.AddMembers, admin: bool) -> Decision:
     new = [user for user in dict.fromkeys(action.users) if user not in roster.members]
     if len(roster.members) + len(new) > MAX_MEMBERS:
         return GROUP_FULL
-    return [e.MemberAdded(user=user) for user in new] or UNCHANGED
+    events: list[e.Event] = [e.MemberAdded(user=user) for user in new]
+    if new and not roster.members:
+        # Everyone had left: a group never stays without an admin.
+        events.append(e.MemberPromoted(user=new[0]))
+    return events or UNCHANGED
 
 
 def _remove(roster: Roster, action: c.RemoveMember, actor: str, admin: bool) -> Decision:
@@ -212,13 +226,13 @@ def _delete(
     return [e.MessageDeleted(message=action.message)]
 
 
-def _expire(state: State, action: c.ExpireMessage, now: str) -> Decision:
+def _expire(state: State, action: c.ExpireMessage, time: str) -> Decision:
     place = cast(Place | None, state.get(message_part(action.message)))
     if place is None:
         return MESSAGE_NOT_FOUND
     if place.deleted:
         return UNCHANGED
-    if place.expires_at is None or place.expires_at > now:
+    if place.expires_at is None or place.expires_at > time:
         return not_allowed("The message has not reached its end.")
     return [e.MessageExpired(message=action.message, key=action.key)]
 

@@ -1,6 +1,6 @@
 """One command against one stream: receipts, decision, envelopes, the hash chain. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
@@ -61,14 +61,13 @@ def handle(state: State, receipt: c.Outcome | None, command: c.Command) -> Verdi
     head = head or Head(0, now, chain_start(command.stream))
     try:
         decision = _decide({**state, HEAD: head}, command, now)
+        if isinstance(decision, Refusal):
+            return refuse(head, command, decision)
+        if isinstance(decision, Unchanged):
+            return Verdict(_outcome(head, command, "unchanged", now), kept=_leaves_receipt(command))
+        return _write(state, head, command, now, decision)
     except Exception:
         return refuse(head, command, INTERNAL_ERROR)
-    if isinstance(decision, Refusal):
-        return refuse(head, command, decision)
-    kept = not isinstance(command.action, c.REPEATABLE)
-    if isinstance(decision, Unchanged):
-        return Verdict(_outcome(head, command, "unchanged", now), kept=kept)
-    return _write(state, head, command, now, decision)
 
 
 def refuse(
@@ -76,7 +75,7 @@ def refuse(
 ) -> Verdict:
     """The verdict that turns a command down."""
     if kept is None:
-        kept = not isinstance(command.action, c.REPEATABLE)
+        kept = _leaves_receipt(command)
     head = head or Head(0, command.time, "")
     outcome = msgspec.structs.replace(
         _outcome(head, command, "refused", max(command.time, head.time)),
@@ -96,9 +95,8 @@ def _decide(state: State, command: c.Command, now: str) -> chat.Decision:
 
 
 def _write(
-    state: State, head: Head, command: c.Command, now: str, events: chat.Decision
+    state: State, head: Head, command: c.Command, now: str, events: Sequence[e.Event]
 ) -> Verdict:
-    assert not isinstance(events, Refusal | Unchanged)
     working: dict[str, Part] = dict(state)
     changes: Changes = {}
     records: list[Record] = []
@@ -129,7 +127,7 @@ def _write(
         )
         value = encode(envelope)
         if len(value) > MAX_RECORD_BYTES:
-            return refuse(head, command, INTERNAL_ERROR)
+            raise ValueError("the record is too large")
         if isinstance(event, e.MessageSent):
             ordinal = event.ordinal
         head = Head(seq, now, chain_next(value), ordinal or head.ordinal)
@@ -148,8 +146,7 @@ def _write(
         first=first,
         ordinal=ordinal,
     )
-    kept = not isinstance(command.action, c.REPEATABLE)
-    return Verdict(outcome, tuple(records), changes, kept=kept)
+    return Verdict(outcome, tuple(records), changes, kept=_leaves_receipt(command))
 
 
 def evolve(
@@ -161,6 +158,10 @@ def evolve(
     if stream.startswith("users/"):
         return account.evolve(state, event, command.basis)
     return {}
+
+
+def _leaves_receipt(command: c.Command) -> bool:
+    return not isinstance(command.action, c.REPEATABLE)
 
 
 def _original(command: c.Command, now: str) -> str | None:

@@ -61,7 +61,10 @@ def decode(record: bytes | str) -> Envelope:
     Raises:
         msgspec.DecodeError: the bytes are no envelope.
     """
-    return _decoder.decode(record)
+    try:
+        return _decoder.decode(record)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError("not UTF-8") from error
 
 
 def dataschema(wire_name: str, version: int) -> str:

@@ -23,14 +23,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # Chat streams
 
 
-class ChatCreated(Event, frozen=True):
+class ChatCreated(Event, frozen=True, kw_only=True):
     kind: ChatKind
     members: list[str]
     admins: list[str]
     name: Sealable = None
     description: Sealable = None
     avatar: Sealable = None
-    history: History = "all"
+    history: History
 
 
 class ChatChanged(Event, frozen=True):

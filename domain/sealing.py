@@ -65,7 +65,11 @@ def seal(
 
 
 def is_sealed(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() == BOX_FIELDS
+    return (
+        isinstance(value, dict)
+        and value.keys() == BOX_FIELDS
+        and all(isinstance(part, str) for part in value.values())
+    )
 
 
 def open_box(derived: bytes, stream: str, command: str, field: str, box: dict[str, Any]) -> Any:
@@ -77,10 +81,13 @@ def open_box(derived: bytes, stream: str, command: str, field: str, box: dict[st
     if hashlib.sha256(derived).hexdigest() != box["commit"]:
         raise CannotOpen("the box was sealed under another key")
     try:
-        nonce, sealed = base64.b64decode(box["nonce"]), base64.b64decode(box["box"])
+        nonce, sealed = (
+            base64.b64decode(box["nonce"], validate=True),
+            base64.b64decode(box["box"], validate=True),
+        )
         plain = AESGCM(derived).decrypt(nonce, sealed, _associated(stream, command, field))
         return msgspec.json.decode(plain)
-    except (InvalidTag, binascii.Error, TypeError, ValueError) as error:
+    except (InvalidTag, binascii.Error, TypeError, ValueError, RecursionError) as error:
         raise CannotOpen("the box was changed or belongs elsewhere") from error
 
 

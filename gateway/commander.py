@@ -11,7 +11,7 @@ from domain import commands as c
 from domain.decider import Verdict
 from domain.envelope import Basis
 from domain.ids import command_id, user_stream
-from domain.refusals import USER_ERASED
+from domain.refusals import MESSAGE_DELETED, USER_ERASED
 from gateway.position import PositionCodec
 from gateway.problems import CODES, FieldError, Problem
 from projections.vault import KeyDestroyed, Vault
@@ -81,13 +81,16 @@ class Commander:
         action: an edit takes the key its message was sealed under.
 
         Raises:
-            Problem: `user_erased` when the writer's key was destroyed.
+            Problem: `user_erased` when the writer's key was destroyed, `message_deleted` when that
+                of the message was.
         """
         writer = user_stream(user)
         key = key or self._key_id(stream, command, action, writer)
         try:
             await self._vault.ensure((writer,) if key == writer else (writer, key))
         except KeyDestroyed as error:
+            if error.key_id != writer:
+                raise Problem(MESSAGE_DELETED.code, MESSAGE_DELETED.detail) from error
             raise Problem("user_erased", USER_ERASED.detail) from error
         digest = self._vault.digest(writer, _canonical.encode((stream, action)))
         sealable = {field: getattr(action, field) for field in SEALED if hasattr(action, field)}

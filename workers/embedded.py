@@ -15,13 +15,15 @@ from gateway.position import PositionCodec
 from projections.catalogue import COLLECTIONS
 from projections.engine import Engine
 from projections.keyring import open_keyring
+from projections.keyring.port import KeyringError
 from projections.progress import Progress
 from projections.store import open_store
-from projections.store.port import ReadStore
+from projections.store.port import ReadStore, StoreError
 from projections.vault import Vault
 from workers.data_lock import DataLock
 from workers.decider import Decider, Overloaded
 from workers.log import EmbeddedLog, open_log
+from workers.log.port import LogError
 from workers.projector import Projector
 from workers.secrets_file import Secrets
 from workers.settings import Settings, StartRefused
@@ -75,7 +77,7 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
             store = await open_store(settings.store_url, COLLECTIONS)
             stack.push_async_callback(store.close)
             await store.bind(event_log.identity)
-        except ValueError as error:
+        except (ValueError, KeyringError, LogError, StoreError) as error:
             raise StartRefused(str(error)) from error
         vault = Vault(keyring, sealing=settings.sealing)
         progress = Progress(store)

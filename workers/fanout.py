@@ -1,8 +1,8 @@
 """Turns each event into the frame that members see, and publishes it once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -10,12 +10,15 @@ import structlog
 from domain import events as e
 from domain.catalogue import decode_data, sealed_values
 from domain.envelope import Envelope
-from domain.ids import chat_stream
+from domain.ids import chat_stream, split_stream
 from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import redact
+from projections.fold import Held
+from projections.keyring.port import KeyringError
 from projections.messages import message_of
+from projections.profiles import PROFILES
 from projections.realtime.port import Publication, Realtime
-from projections.store.port import ReadStore, Scan
+from projections.store.port import ReadStore, Scan, StoreError
 from projections.vault import Vault
 from workers.log.port import EventLog, LogError
 
@@ -28,6 +31,13 @@ RETRY = 0.5
 PROFILE_MEMBERS = 50
 
 _encode = msgspec.json.Encoder().encode
+
+
+class _Audience(NamedTuple):
+    """The channels in which a profile is told, and its fields as the read model shows them."""
+
+    channels: list[str]
+    shown: Mapping[str, Held | None]
 
 
 class Fanout:
@@ -56,7 +66,7 @@ class Fanout:
                 batch = await self._log.read(PARTITION, self.reached, BATCH)
                 await self._realtime.publish(await self.frames(batch.events))
                 self.reached = batch.end
-            except LogError as error:
+            except (LogError, StoreError, KeyringError) as error:
                 log.warning("fanout_waits", error=str(error))
                 await asyncio.sleep(RETRY)
 
@@ -73,6 +83,10 @@ class Fanout:
                 continue
             decoded.append((envelope, data))
             keys |= self._vault.key_ids(sealed_values(data, envelope.type).values())
+        audiences = await self._audiences(decoded)
+        for audience in audiences.values():
+            keys |= self._vault.key_ids(field.value for field in audience.shown.values() if field)
+        # From here on nothing is awaited: what is loaded stays loaded.
         await self._vault.load(keys)
         gone = {
             (envelope.source, data.message)
@@ -85,7 +99,7 @@ class Fanout:
             if isinstance(data, e.ChatRead | e.ChatDelivered):
                 published.append(_receipt(envelope, data))
             elif isinstance(data, e.UserChanged):
-                published += await self._profile(envelope, data)
+                published += self._profiles(envelope, data, audiences)
         return published
 
     def _event(self, envelope: Envelope, data: e.Event, gone: set[tuple[str, int]]) -> Publication:
@@ -129,23 +143,47 @@ class Fanout:
                     fields["erased"] = True
         return _frame(envelope, fields)
 
-    async def _profile(self, envelope: Envelope, data: e.UserChanged) -> list[Publication]:
-        if data.name is msgspec.UNSET and data.avatar is msgspec.UNSET:
+    async def _audiences(self, decoded: Sequence[tuple[Envelope, e.Event]]) -> dict[str, _Audience]:
+        """Who is told of a changed profile, by the user's stream."""
+        streams = [envelope.stream for envelope, data in decoded if isinstance(data, e.UserChanged)]
+        if not streams:
+            return {}
+        scans = [Scan(equal=(split_stream(s)[1],), along="by_user") for s in streams]
+        found = await self._store.scan(MEMBERSHIPS, scans)
+        chats = await self._store.get(CHATS, {(m.chat,) for ms in found for m in ms})
+        small = {c.chat for c in chats.values() if c.members_count <= PROFILE_MEMBERS}
+        profiles = await self._store.get(PROFILES, [(split_stream(s)[1],) for s in streams])
+        audiences = {}
+        for stream, memberships in zip(streams, found, strict=True):
+            profile = profiles.get((split_stream(stream)[1],))
+            audiences[stream] = _Audience(
+                [chat_stream(m.chat) for m in memberships if m.chat in small],
+                {"name": profile.name, "avatar": profile.avatar} if profile else {},
+            )
+        return audiences
+
+    def _profiles(
+        self, envelope: Envelope, data: e.UserChanged, audiences: Mapping[str, _Audience]
+    ) -> list[Publication]:
+        changed = sealed_values(data, envelope.type)
+        if not changed.keys() & {"name", "avatar"}:
             return []
-        user = envelope.source.rpartition("/")[2]
-        fields = {"op": "profile", "user": user}
+        audience = audiences[envelope.stream]
+        user = split_stream(envelope.stream)[1]
+        fields: dict[str, Any] = {"op": "profile", "user": user}
         for field in ("name", "avatar"):
-            value: Any = getattr(data, field)
-            if value is not msgspec.UNSET:
-                opened = self._vault.open(envelope.stream, envelope.commandid, field, value)
-                fields[field] = opened.value
-        [memberships] = await self._store.scan(MEMBERSHIPS, [Scan(equal=(user,), along="by_user")])
-        chats = await self._store.get(CHATS, [(m.chat,) for m in memberships])
+            held = audience.shown.get(field)
+            if field in changed:
+                held = Held(changed[field], envelope.commandid)
+            fields[field] = (
+                self._vault.open(envelope.stream, held.command, field, held.value).value
+                if held is not None
+                else None
+            )
         frame = _encode(fields)
         return [
-            Publication(channel=chat_stream(chat.chat), kind="profile", frame=frame, user=user)
-            for chat in chats.values()
-            if chat.members_count <= PROFILE_MEMBERS
+            Publication(channel=channel, kind="profile", frame=frame, user=user)
+            for channel in audience.channels
         ]
 
 
@@ -168,7 +206,7 @@ def _frame(
 
 
 def _receipt(envelope: Envelope, data: e.ChatRead | e.ChatDelivered) -> Publication:
-    user = envelope.source.rpartition("/")[2]
+    user = split_stream(envelope.stream)[1]
     read = isinstance(data, e.ChatRead)
     up_to = "read_up_to" if read else "delivered_up_to"
     return Publication(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import structlog
 
 from projections.engine import Engine
+from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
 from workers.log.port import EventLog, LogError
 
@@ -55,6 +56,6 @@ class Projector:
                 self._reached[partition] = batch.end
                 async with self._moved:
                     self._moved.notify_all()
-            except (StoreError, LogError) as error:
+            except (StoreError, LogError, KeyringError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)

@@ -19,7 +19,6 @@ from gateway.limits import Kind, client_address
 from gateway.lookups import Lookups
 from gateway.problems import Problem, invalid_request
 from gateway.services import Services
-from projections.progress import Behind, Stale
 from projections.views.reading import NotFound, Reading
 
 #: The largest body of a request, in bytes.
@@ -64,6 +63,18 @@ class Call:
         if stale and (stopped := sorted(stale.intersection(streams))):
             self.tell("Hansard-Stale", ", ".join(stopped))
 
+    async def execute(self, command: Command) -> Done:
+        """Have a command carried out.
+
+        Raises:
+            Problem: it was refused.
+        """
+        done = await self.services.commander.execute(command)
+        self.tell("Hansard-Position", done.position)
+        if done.replayed:
+            self.tell("Idempotent-Replayed", "true")
+        return done
+
     async def write(self, command: Command) -> Done:
         """Have a command carried out, and wait until its effect can be read.
 
@@ -71,30 +82,32 @@ class Call:
             Problem: it was refused. `projection_behind` or `projection_stale` if it was accepted
                 but can't be shown: the same request then answers with what it made.
         """
-        done = await self._execute(command)
-        await checks.reach(self.services, {done.outcome.stream: done.outcome.seq})
+        done = await self.execute(command)
+        await self.reach(done)
         return done
 
     async def write_silently(self, command: Command) -> Response:
         """Have a command carried out whose answer shows nothing.
 
-        Its effect is waited for all the same, so that a client without positions reads it next.
-
         Raises:
             Problem: it was refused.
         """
-        done = await self._execute(command)
-        with contextlib.suppress(Behind, Stale):
-            position = {done.outcome.stream: done.outcome.seq}
-            await self.services.progress.wait(position, checks.PATIENCE)
+        await self.settle(await self.execute(command))
         return Response(status_code=204)
 
-    async def _execute(self, command: Command) -> Done:
-        done = await self.services.commander.execute(command)
-        self.tell("Hansard-Position", done.position)
-        if done.replayed:
-            self.tell("Idempotent-Replayed", "true")
-        return done
+    async def reach(self, done: Done) -> None:
+        """Wait until the effect of a command can be read.
+
+        Raises:
+            Problem: `projection_behind` or `projection_stale`.
+        """
+        await checks.reach(self.services, {done.outcome.stream: done.outcome.seq})
+
+    async def settle(self, done: Done) -> None:
+        """Wait as `reach` does, so that a client without positions reads the effect next, but go
+        on without it: the answer does not need it."""
+        with contextlib.suppress(Problem):
+            await self.reach(done)
 
 
 def services_of(request: Request) -> Services:

@@ -1,14 +1,16 @@
 """The messages of a chat."""
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from domain import instants
 from domain.ids import chat_stream, user_stream
-from gateway import forms, writes
+from gateway import actions, forms, writes
+from gateway.commander import Done
 from gateway.http.dependencies import (
     Call,
     answer,
@@ -56,10 +58,15 @@ async def send_message(request: Request) -> Response:
     call = await writer(request, to=request.path_params["chat"])
     chat = chat_id(request)
     form = await body(request, forms.SendForm)
-    done = await call.write(await writes.send(call.services, call.user, chat, form, call.key))
+    done = await call.execute(await writes.send(call.services, call.user, chat, form, call.key))
     seq = done.outcome.seq
     call.tell("Location", f"/v1/chats/{chat}/messages/{seq}")
-    return await show_message(call, chat, seq, 201)
+    sent = _as_sent(call.user, chat, form, done)
+    if sent is None:
+        await call.reach(done)
+        return await show_message(call, chat, seq, 201)
+    await call.settle(done)
+    return answer(sent, 201)
 
 
 @router.get(
@@ -165,3 +172,32 @@ async def show_message(call: Call, chat: str, seq: int, status: int = 200) -> Re
     shown = await conversation.one(call.reading(), call.user, chat, seq)
     call.about(chat_stream(chat), user_stream(call.user))
     return answer(shown, status)
+
+
+def _as_sent(user: str, chat: str, form: forms.SendForm, done: Done) -> shapes.Message | None:
+    """A message that was sent just now, as reading it would show it; None if it has to be read.
+
+    Reading a message back costs more than all the rest of sending it.
+    """
+    action, outcome = actions.send(form), done.outcome
+    if done.replayed or action.reply_to is not None or action.media is not None:
+        return None
+    expires_in = action.expires_in
+    return shapes.Message(
+        chat=chat,
+        seq=outcome.seq,
+        ordinal=outcome.ordinal,
+        sender=user,
+        kind=action.kind,
+        content=form.content,
+        metadata=cast(dict[str, Any] | None, action.metadata),
+        reply_to=None,
+        mentions=action.mentions,
+        reactions=(),
+        reaction_counts={},
+        status="sent",
+        sent_at=outcome.time,
+        edited_at=None,
+        deleted_at=None,
+        expires_at=None if expires_in is None else instants.later(outcome.time, expires_in),
+    )

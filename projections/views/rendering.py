@@ -125,9 +125,8 @@ class Rendering:
         if message.reply_to is None:
             return None
         place = (message.chat, message.reply_to)
-        too_old = message.reply_to < self._accesses[message.chat].floor
-        answered = None if too_old else self._answered.get(place)
-        if answered is None:
+        answered = self._answered.get(place)
+        if answered is None:  # It is too old for the reader, and was not read.
             return shapes.Preview(seq=message.reply_to, sender=None, kind=None, content=None)
         unseen = place in self._unseen or self._reading.gone(answered)
         content = self._open(answered, "content")

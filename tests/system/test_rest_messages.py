@@ -48,6 +48,31 @@ class TestSending:
                 "content": "Why?",
             }
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"content": " 🏳️‍🌈\n"},
+            {"metadata": {}},
+            {"metadata": {"n": 10**30, "x": 1e300, "deep": [[[[[{}]]]]]}},
+            {"mentions": ["x", "y", "x"], "expires_in": 3600},
+            {"kind": "location", "metadata": {"location": {"lat": 1, "lng": -0.5}}},
+            {"kind": "location", "content": "", "metadata": {"location": {"lat": 1, "lng": 2}}},
+            {"reply_to": 2},
+        ],
+    )
+    async def test_shows_what_reading_it_shows(
+        self, server: HansardServer, fields: dict[str, Any]
+    ) -> None:
+        async with people(server, "ann", "bob") as (ann, bob):
+            chat = await ann.chat(bob)
+            await ann.say(chat, "The first")
+            body = {"kind": "text", "content": "Hi"} | fields
+            answer = await ann.post(f"/v1/chats/{chat}/messages", json=body)
+            read = await bob.get(answer.headers["location"])
+            assert shown(answer, 201) == shown(read)
+            assert answer.content == read.content
+
     async def test_keeps_mentions_once(self, server: HansardServer) -> None:
         async with people(server, "ann") as (ann,):
             message = await ann.say(await ann.chat(), "Hi", mentions=["x", "y", "x"])

@@ -117,6 +117,25 @@ def tell(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def report(summary: Summary, console: Console, errors: Console) -> None:
+    """Say what an import came to; what ended it early goes to `errors`."""
+    if summary.failure is not None:
+        tell(errors, f"hansard: {summary.failure}")
+    elif not summary.complete:
+        tell(errors, f"hansard: {summary.wrong[0]}")
+        tell(errors, "What comes before that line is imported. Put it right and import again.")
+    lines = ", ".join(f"{count:,} {kind}" for kind, count in summary.lines.items())
+    tell(console, f"Lines imported: {lines or 'none'}.")
+    tell(
+        console,
+        f"{summary.written:,} written, {summary.repeated:,} imported before, "
+        f"{summary.unchanged:,} changed nothing, {len(summary.wrong):,} wrong.",
+    )
+    for file in summary.rejected:
+        tell(console, f"Wrong lines are set aside in {file}")
+    tell(console, f"{summary.seconds:,.1f} s, {summary.lines_per_second:,} lines/s.")
+
+
 async def run_import(
     settings: Settings,
     files: Sequence[Path],

@@ -41,15 +41,15 @@ def first_message(base: str, alice: str, bob: str) -> str:
     """One line for `sh` and curl that does the same however often it is run, and shows the
     message."""
     chat = direct_chat_id("alice", "bob")
-    # A new user can be named a moment after they are registered: only curl's retry waits for that.
+    # A new user can be named a moment after they are registered: only the retry waits for that.
+    silently = "curl -fsS -o /dev/null --retry 5 --retry-delay 1 --retry-all-errors"
     return " && ".join(
         (
             f"U={base}/v1 A='Authorization: Bearer {alice}' B='Authorization: Bearer {bob}'"
-            " J='Content-Type: application/json' K='Idempotency-Key: first'"
-            " Q='-fsS -o /dev/null --retry 5 --retry-delay 1 --retry-all-errors'",
-            """curl $Q -X PUT -H "$A" -H "$J" -H "$K" $U/me -d '{"name":"Alice"}'""",
-            """curl $Q -X PUT -H "$B" -H "$J" -H "$K" $U/me -d '{"name":"Bob"}'""",
-            """curl $Q -H "$A" -H "$J" $U/chats -d '{"kind":"direct","members":["bob"]}'""",
+            " J='Content-Type: application/json' K='Idempotency-Key: first'",
+            f"""{silently} -X PUT -H "$A" -H "$J" -H "$K" $U/me -d '{{"name":"Alice"}}'""",
+            f"""{silently} -X PUT -H "$B" -H "$J" -H "$K" $U/me -d '{{"name":"Bob"}}'""",
+            f"""{silently} -H "$A" -H "$J" $U/chats -d '{{"kind":"direct","members":["bob"]}}'""",
             f"""curl -sS -H "$A" -H "$J" -H "$K" $U/chats/{chat}/messages"""
             """ -d '{"kind":"text","content":"Hello, Bob!"}'""",
             "echo",

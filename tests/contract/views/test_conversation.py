@@ -194,6 +194,11 @@ async def test_a_preview_shows_what_the_answered_message_says_now(world: World, 
     answer = await world.say("bob", group, "because", reply_to=asked)
     await world.to_chat("ann", group, c.EditMessage(message=asked, content="why?"))
     expected = {"seq": asked, "sender": "ann", "kind": "text", "content": "why?"}
+    brief = await world.say("ann", group, "soon gone", expires_in=5)
+    late = await world.say("bob", group, "late", reply_to=brief)
+    assert (await one(world, "cat", group, late))["reply_to"]["content"] == "soon gone"
+    world.seconds = 5
+    assert (await one(world, "cat", group, late))["reply_to"]["content"] is None
     assert (await one(world, "cat", group, answer))["reply_to"] == expected
     await world.hide("cat", group, asked)
     assert (await one(world, "cat", group, answer))["reply_to"] == {**expected, "content": None}
@@ -292,6 +297,14 @@ async def test_history_has_the_earlier_versions(world: World, group: str) -> Non
         "items": [],
         "next": None,
     }
+
+
+async def test_an_expired_message_has_no_history(world: World, group: str) -> None:
+    seq = await world.say("ann", group, "one", expires_in=5)
+    await world.to_chat("ann", group, c.EditMessage(message=seq, content="two"))
+    assert len((await conversation.history(await world.reading(), "bob", group, seq)).items) == 1
+    world.seconds = 5
+    assert not (await conversation.history(await world.reading(), "bob", group, seq)).items
 
 
 async def test_system_messages_have_no_history(world: World, group: str) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from domain import commands as c
+from projections.feed import FEED
+from projections.store.port import Scan
 from projections.views import feeds
 from projections.views.reading import NotFound
 from tests.contract.views.world import World, instant, plain
@@ -82,6 +84,21 @@ async def test_what_was_deleted_is_redacted_everywhere(world: World, group: str)
     assert [one.get("redacted") for one in shown] == [True, True, True, None]
 
 
+async def test_no_copy_of_what_was_deleted_stays(world: World, group: str) -> None:
+    seq = await world.say("ann", group, "hello")
+    await world.fold()
+    await world.to_chat("ann", group, c.EditMessage(message=seq, content="bye"))
+    await world.fold()
+    await world.to_chat("ann", group, c.EditMessage(message=seq, content="again"))
+    await world.delete("ann", group, seq)
+    await world.fold()
+    [items] = await world.store.scan(FEED, [Scan(("chats/g",))])
+    assert [bytes(item.data) for item in items[1:]] == [
+        b'{"ordinal":1,"kind":"text"}',
+        *[b'{"message":2}'] * 3,
+    ]
+
+
 @pytest.mark.parametrize("event_has_come", [False, True])
 async def test_what_has_expired_is_redacted(world: World, group: str, event_has_come: bool) -> None:
     seq = await world.say("ann", group, "secret", expires_in=5)
@@ -112,6 +129,7 @@ async def test_since_joined_the_feed_begins_with_ones_joining(world: World) -> N
     edit = await world.to_chat("ann", "g", c.EditMessage(message=old, content="older"))
     reaction = await world.react("ann", "g", old, "+1")
     new = await world.say("ann", "g", "new")
+    assert [one.get("redacted") for one in await feed(world, "bob", "g")][1:3] == [True, True]
     deletion = await world.delete("ann", "g", old)
     shown = await feed(world, "bob", "g")
     assert [one["seq"] for one in shown] == [joined, edit, reaction, new, deletion]

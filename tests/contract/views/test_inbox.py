@@ -157,6 +157,17 @@ async def test_the_last_message_is_the_newest_that_is_visible(world: World) -> N
     assert (await last(world, "ann"))["seq"] == hidden[-1]
 
 
+async def test_a_hidden_last_message_is_passed_over(world: World) -> None:
+    await world.group("g", "ann", "bob")
+    first = await world.say("ann", "g", "first")
+    second = await world.say("ann", "g", "second")
+    await world.hide("bob", "g", second)
+    assert (await last(world, "bob"))["seq"] == first
+    await world.hide("bob", "g", first)
+    assert await last(world, "bob") is None
+    assert (await last(world, "ann"))["seq"] == second
+
+
 async def test_a_deleted_last_message_shows_as_deleted(world: World) -> None:
     await world.group("g", "ann", "bob")
     await world.say("ann", "g", "first")

@@ -66,6 +66,20 @@ async def test_the_sender_does_not_count_and_joining_is_no_receipt(
     assert await status(world, group, second, "eve") == "sent"
 
 
+async def test_the_slowest_of_the_others_counts(world: World) -> None:
+    users = [f"u{n}" for n in range(6)]
+    await world.register(*users)
+    await world.group("g", *users)
+    # At 2 to 7, each by the next user, who so has what came before.
+    seqs = [await world.say(user, "g", "hello") for user in users]
+    for user, up_to in zip(users, (5, 3, 7, 4, 7, 6), strict=True):
+        await world.read(user, "g", up_to)
+    await world.receive("u1", "g", 7)
+    statuses = [await status(world, "g", seq, "u0") for seq in seqs]
+    # u1, who has read the least, is the sender of the second.
+    assert statuses == ["read", "read", "delivered", "delivered", "sent", "sent"]
+
+
 async def test_who_left_or_came_back_later_does_not_count(world: World, group: str) -> None:
     seq = await world.say("ann", group, "hello")
     await world.read("bob", group, seq)

@@ -132,6 +132,7 @@ async def test_an_edited_message_is_found_by_its_new_words(world: World) -> None
 async def test_what_is_lost_with_its_key_is_not_found(world: World) -> None:
     await say(world, "ann", GROUP, "red ann")
     await say(world, "bob", GROUP, "red bob")
+    assert await search(world, "cat", "red") == ["red bob", "red ann"]
     await world.destroy("users/ann")
     for sort in ("recent", "relevance"):
         assert await search(world, "cat", "red", sort=sort) == ["red bob"]

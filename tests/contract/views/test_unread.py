@@ -108,20 +108,33 @@ async def test_exceptions_before_the_mark_do_not_count(world: World, group: str)
     await world.hide("bob", group, old[0])
     await world.delete("ann", group, old[1])
     await world.read("bob", group, old[2])
-    newer = await world.say("ann", group, "newer")
-    await world.say("ann", group, "newest")
+    newer = await world.say("ann", group, "newer", expires_in=5)
+    for _ in range(2):
+        await world.say("ann", group, "newest")
     world.seconds = 5
     assert await count(world, "bob") == 2
-    await world.hide("bob", group, newer)
-    await world.delete("ann", group, newer)
+    await world.hide("bob", group, newer + 1)
+    await world.delete("ann", group, newer + 1)
+    assert await count(world, "bob") == 1
+
+
+async def test_exceptions_may_come_in_any_order(world: World, group: str) -> None:
+    seqs = [await world.say("ann", group, f"number {n}") for n in range(5)]
+    await world.read("bob", group, seqs[1])
+    await world.delete("ann", group, seqs[3])
+    await world.delete("ann", group, seqs[0])
+    assert await count(world, "bob") == 2
+    await world.hide("bob", group, seqs[4])
+    await world.hide("bob", group, seqs[1])
     assert await count(world, "bob") == 1
 
 
 async def test_a_hidden_system_message_takes_nothing_off(world: World, group: str) -> None:
     await world.say("ann", group, "one")
     added = await world.add("ann", group, "cat")
+    await world.say("ann", group, "two")
     await world.hide("bob", group, added)
-    assert await count(world, "bob") == 1
+    assert await count(world, "bob") == 2
 
 
 async def test_a_message_expires_at_its_instant(world: World, group: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from domain import commands as c
-from tests.unit.domain.streams import Stream, at
+from tests.unit.domain.streams import Stream
 
 GROUP = c.CreateChat(kind="group", members=("ann", "bob", "cat"), name="Lunch")
 
@@ -145,13 +145,6 @@ def test_outsiders_learn_nothing(make: Callable[[], Stream], action: c.Action) -
         missed.detail,
         missed.field,
     )
-
-
-def test_outsiders_do_not_learn_how_far_a_chat_has_come() -> None:
-    there, nowhere = group(), Stream("chats/g")
-    there.do(c.SendMessage(kind="text", content="secret"), "ann", time=at(100))
-    command = there.command(c.React(message=2, emoji="👍"), "eve", time=at(50))
-    assert there.handle(command).outcome == nowhere.handle(command).outcome
 
 
 @pytest.mark.parametrize("action", EVERY_ACTION, ids=repr)
