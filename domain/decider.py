@@ -10,7 +10,16 @@ from domain import account, chat, operator
 from domain import commands as c
 from domain import events as e
 from domain.catalogue import WIRE_NAMES
-from domain.envelope import SPEC_VERSION, Envelope, chain_next, chain_start, dataschema, encode
+from domain.envelope import (
+    SPEC_VERSION,
+    Basis,
+    Envelope,
+    chain_next,
+    chain_start,
+    dataschema,
+    encode,
+)
+from domain.ids import user_stream
 from domain.refusals import INTERNAL_ERROR, KEY_REUSED, Refusal, Unchanged
 from domain.state import ACCOUNT, HEAD, ROSTER, Changes, Head, Part, State
 
@@ -118,7 +127,7 @@ def _write(
             commandid=command.id,
             commanddigest=command.digest,
             prev=head.prev,
-            basis=command.basis,
+            basis=_basis(command, event),
             originaltime=_original(command, now),
             causationid=command.causationid,
             correlationid=command.correlationid,
@@ -158,6 +167,13 @@ def evolve(
     if stream.startswith("users/"):
         return account.evolve(state, event, command.basis)
     return {}
+
+
+def _basis(command: c.Command, event: e.Event) -> tuple[Basis, ...]:
+    """What was seen for this event: of many members added at once each keeps their own."""
+    if not isinstance(event, e.MemberAdded):
+        return command.basis
+    return tuple(seen for seen in command.basis if seen.stream == user_stream(event.user))
 
 
 def _leaves_receipt(command: c.Command) -> bool:

@@ -1,12 +1,22 @@
 """Names of streams, and ids: UUIDv5, so that a repeated request names the same thing."""
 
+import hashlib
 import uuid
 
 NAMESPACE = uuid.UUID("3ed3acef-3566-5d4c-a6e5-52204805ed8a")
 
+_NAMESPACE_HASHED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
+_VARIANT = "89ab"
+
 
 def _derived(*parts: str) -> str:
-    return str(uuid.uuid5(NAMESPACE, "\0".join(parts)))
+    """A UUIDv5 (RFC 9562, section 5.5). Every command takes one or two; `uuid.uuid5` makes an
+    object on the way to the text and takes four times as long."""
+    hashed = _NAMESPACE_HASHED.copy()
+    hashed.update("\0".join(parts).encode())
+    digits = hashed.hexdigest()
+    variant = _VARIANT[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def command_id(user: str, stream: str, key: str) -> str:

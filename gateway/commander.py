@@ -141,13 +141,9 @@ class Commander:
         Raises:
             Problem: the refusal, or `unavailable` without a verdict.
         """
-        if verdict is None:
-            raise unavailable()
-        outcome = verdict.outcome
-        if outcome.status == "refused":
-            raise refused(outcome, verdict.replayed)
+        outcome = carried_out(verdict)
         position = self._positions.encode(outcome.stream, outcome.seq)
-        return Done(outcome, position, verdict.replayed)
+        return Done(outcome, position, verdict is not None and verdict.replayed)
 
     def _key_id(self, stream: str, command: str, action: c.AnyAction, writer: str) -> str:
         if isinstance(action, c.CreateChat | c.ChangeChat):
@@ -156,6 +152,19 @@ class Commander:
             action.expires_in is not None or self._delete_destroys
         )
         return f"messages/{command}" if destroyable else writer
+
+
+def carried_out(verdict: Verdict | None) -> c.Outcome:
+    """The outcome of a verdict that is no refusal.
+
+    Raises:
+        Problem: the refusal, or `unavailable` without a verdict.
+    """
+    if verdict is None:
+        raise unavailable()
+    if verdict.outcome.status == "refused":
+        raise refused(verdict.outcome, verdict.replayed)
+    return verdict.outcome
 
 
 def refused(outcome: c.Outcome, replayed: bool = False) -> Problem:

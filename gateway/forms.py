@@ -123,6 +123,7 @@ def parse(form: type[F], body: bytes) -> F:
     try:
         parsed = msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as error:
+        _refuse_bad_json(body)
         raise invalid(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not body.strip():
@@ -130,6 +131,14 @@ def parse(form: type[F], body: bytes) -> F:
         raise Problem("bad_json", "The body is not JSON in UTF-8.") from error
     refuse_nul(body, parsed)
     return parsed
+
+
+def _refuse_bad_json(body: bytes) -> None:
+    # A wrong field is found before the end of the body is read, which may be worse.
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("bad_json", "The body is not JSON in UTF-8.") from error
 
 
 def convert(form: type[F], value: Any, prefix: str) -> F:
@@ -150,7 +159,12 @@ def invalid(error: msgspec.ValidationError, prefix: str = "") -> Problem:
     if unknown:
         path = f"{path}.{unknown[1]}" if path else unknown[1]
     field = ".".join(part for part in (prefix, path) if part)
-    return invalid_request(field.replace("[...]", "") or "body", detail)
+    return invalid_request(_dotted(field) or "body", detail)
+
+
+def _dotted(path: str) -> str:
+    """A path of msgspec, such as `members[0]`, as clients see it: `members.0`."""
+    return re.sub(r"\[(\d+)\]", r".\1", path.replace("[...]", "")).lstrip(".")
 
 
 def refuse_nul(body: bytes, parsed: object) -> None:

@@ -25,6 +25,8 @@ class Policy:
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
     cors_origins: Sequence[str] = ()
     allow_address_ids: bool = False
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
     dev_secret: str | None = None
 
 

@@ -17,7 +17,8 @@ class Signer:
     """
 
     def __init__(self, key: bytes, purpose: str) -> None:
-        self._key = hmac.digest(key, purpose.encode(), "sha256")
+        # A copy of a keyed HMAC is made in half the time of a new one.
+        self._keyed = hmac.new(hmac.digest(key, purpose.encode(), "sha256"), digestmod="sha256")
 
     def sign(self, payload: bytes, *context: str) -> str:
         """The payload with its tag; `context` is bound to it but not carried."""
@@ -42,7 +43,9 @@ class Signer:
     def _tag(self, payload: bytes, context: tuple[str, ...]) -> bytes:
         parts = (*(part.encode() for part in context), payload)
         framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.digest(self._key, framed, "sha256")[:TAG_BYTES]
+        keyed = self._keyed.copy()
+        keyed.update(framed)
+        return keyed.digest()[:TAG_BYTES]
 
 
 def _text(signed: bytes) -> str:

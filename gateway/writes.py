@@ -46,7 +46,7 @@ async def create_chat(
         # The chat's id comes from the command's, so the key counts for the maker's own stream.
         _, command = services.commander.identify(user, user_stream(user), key)
         stream = chat_stream(group_id(command))
-    others = {f"members.{n}": other for n, other in enumerate(form.members) if other != user}
+    others = {field: one for field, one in _fields("members", form.members).items() if one != user}
     basis = await _unless_decided(services, command, checks.registered(services, others), [])
     basis = [*basis, *await _avatar(services, user, command, form.avatar)]
     return await services.commander.command(user, stream, command, action, basis=basis)
@@ -68,8 +68,8 @@ async def add_members(
 ) -> c.Command:
     stream = chat_stream(chat)
     _, command = services.commander.identify(user, stream, key)
-    named = {f"users.{n}": other for n, other in enumerate(form.users)}
-    basis = await _unless_decided(services, command, checks.registered(services, named), [])
+    check = checks.registered(services, _fields("users", form.users))
+    basis = await _unless_decided(services, command, check, [])
     action = c.AddMembers(users=tuple(dict.fromkeys(form.users)))
     return await services.commander.command(user, stream, command, action, basis=basis)
 
@@ -191,6 +191,14 @@ async def _to_chat(
     stream = chat_stream(chat)
     _, command = services.commander.identify(user, stream, key)
     return await services.commander.command(user, stream, command, action)
+
+
+def _fields(field: str, users: Sequence[str]) -> dict[str, str]:
+    """Each of the users once, by the field that first names them."""
+    first: dict[str, int] = {}
+    for place, user in enumerate(users):
+        first.setdefault(user, place)
+    return {f"{field}.{place}": user for user, place in first.items()}
 
 
 async def _avatar(

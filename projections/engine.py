@@ -62,7 +62,6 @@ class Engine:
         self._progress = progress
         self._letters: dict[str, DeadLetter] = {}
         self._hot: OrderedDict[Ref, Document] = OrderedDict()
-        self.newest_shown: str | None = None
 
     async def start(self) -> dict[str, int]:
         """Load what is stale, and say after which positions to go on."""
@@ -87,8 +86,6 @@ class Engine:
         letters = await self._write(
             going, [outcomes.document(o) for o in batch.outcomes], {batch.partition: batch.end}
         )
-        if batch.events:
-            self.newest_shown = batch.events[-1].time
         self._take(letters)
 
     async def retry(self, letter: DeadLetter, events: Sequence[Envelope]) -> bool:

@@ -29,6 +29,7 @@ from projections.keyring.port import Keyring
 KEEP_SECONDS = 60.0
 
 _DERIVED_KEYS = 4096
+_OPENED = 2048
 
 log = structlog.get_logger()
 
@@ -81,6 +82,8 @@ class Vault:
         self._make = _Joined(lambda ids: self._ask(keyring.ensure, ids), self._turn)
         self._fetch = _Joined(lambda ids: self._ask(keyring.get, ids), self._turn)
         self._derive = lru_cache(_DERIVED_KEYS)(derive)
+        # What was sealed here is opened here next, by the fan-out and by the search index.
+        self._opened: OrderedDict[tuple[str, str, str], tuple[Mapping[str, Any], Any]] = OrderedDict()
 
     async def ensure(self, key_ids: Collection[str]) -> None:
         """Have these keys at hand, made where there were none.
@@ -129,7 +132,9 @@ class Vault:
             for field, value in fields.items():
                 if value is not None and value is not msgspec.UNSET:
                     derived = self._derive(self._key(key_id), stream, command)
-                    sealed[field] = _box(key_id, derived, stream, command, field, value)
+                    box = _box(key_id, derived, stream, command, field, value)
+                    self._keep_opened(stream, command, field, box, value)
+                    sealed[field] = box
         return sealed
 
     def open(self, stream: str, command: str, field: str, value: Any) -> Opened:
@@ -143,9 +148,14 @@ class Vault:
         key = self._entry(key_id).key
         if key is None:
             return Opened(None, erased=True)
+        kept = self._opened.get((stream, command, field))
+        if kept is not None and kept[0] == value:
+            return Opened(kept[1], erased=False)
         try:
             derived = self._derive(key, stream, command)
-            return Opened(open_box(derived, stream, command, field, value), erased=False)
+            clear = open_box(derived, stream, command, field, value)
+            self._keep_opened(stream, command, field, value, clear)
+            return Opened(clear, erased=False)
         except CannotOpen as error:
             log.warning(
                 "box_not_opened",
@@ -172,6 +182,13 @@ class Vault:
     def key_ids(values: Iterable[Any]) -> set[str]:
         """The ids of the keys that the boxes among these values need."""
         return {key_id for value in values if (key_id := _key_id(value)) is not None}
+
+    def _keep_opened(
+        self, stream: str, command: str, field: str, box: Mapping[str, Any], value: Any
+    ) -> None:
+        self._opened[stream, command, field] = (box, value)
+        if len(self._opened) > _OPENED:
+            self._opened.popitem(last=False)
 
     def _entry(self, key_id: str) -> _Entry:
         entry = self._entries.get(key_id)
@@ -216,6 +233,7 @@ class Vault:
         if known is not None and known.key is not None and key is None:
             # What was derived from it goes too; no other way leads to it in the cache.
             self._derive.cache_clear()
+            self._opened.clear()
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 

@@ -24,6 +24,7 @@ class Projector:
         self._engine = engine
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Condition()
+        self._applying: dict[str, str] = {}
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -35,6 +36,12 @@ class Projector:
     def behind(self) -> dict[str, int]:
         """How many positions of the log each partition still has to go."""
         return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._log.partitions}
+
+    @property
+    def oldest_not_shown(self) -> str | None:
+        """The time of the oldest event that the read models do not hold yet, as far as it was read;
+        null when they hold all of them."""
+        return min(self._applying.values(), default=None)
 
     async def reach(self, positions: Mapping[str, int]) -> None:
         """Wait until the read models hold the log up to these positions, by partition."""
@@ -52,7 +59,10 @@ class Projector:
             try:
                 await self._log.wait(partition, after)
                 batch = await self._log.read(partition, after, BATCH)
+                if batch.events:
+                    self._applying[partition] = batch.events[0].time
                 await self._engine.apply(batch)
+                self._applying.pop(partition, None)
                 self._reached[partition] = batch.end
                 async with self._moved:
                     self._moved.notify_all()

@@ -77,6 +77,8 @@ async def serve(settings: Settings, started: Callable[[Settings, Secrets], None]
             port=settings.port,
             log_config=None,
             access_log=False,
+            # The gateway reads forwarded addresses itself, by HANSARD_TRUSTED_PROXIES.
+            proxy_headers=False,
             ws=GatheringProtocol,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,
@@ -110,6 +112,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 trusted_proxies=settings.trusted_proxies,
                 cors_origins=settings.cors_origins,
                 allow_address_ids=settings.allow_address_ids,
+                jwt_issuer=settings.jwt_issuer,
+                jwt_audience=settings.jwt_audience,
                 dev_secret=secrets.jwt_secret
                 if secrets.made_here and settings.on_loopback
                 else None,
@@ -122,10 +126,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
 
 def _health(core: Core) -> Health:
     def lag() -> float:
-        shown = core.engine.newest_shown
-        if shown is None or not any(core.projector.behind().values()):
-            return 0.0
-        return max(0.0, (now_millis() - to_millis(shown)) / 1000)
+        oldest = core.projector.oldest_not_shown
+        return 0.0 if oldest is None else max(0.0, (now_millis() - to_millis(oldest)) / 1000)
 
     return Health(
         stale=lambda: sorted(core.engine.stale),

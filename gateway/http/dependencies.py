@@ -127,8 +127,8 @@ async def reader(request: Request) -> Call:
     """A registered user who asks to read."""
     call = await authenticated(request)
     await limit(call, "reads")
-    await call.lookups.admit(call.user)
     await _reach_positions(call)
+    await call.lookups.admit(call.user)
     return call
 
 
@@ -143,11 +143,11 @@ async def writer(request: Request, *, to: str | None = None, registers: bool = F
     call = await authenticated(request)
     cost = 1 if to is None else await call.lookups.send_cost(call.user, to)
     await limit(call, "writes", cost)
+    await _reach_positions(call)
     if not registers:
         await call.lookups.admit(call.user)
     call.key = _idempotency_key(request)
     call.tell("Idempotency-Key", call.key)
-    await _reach_positions(call)
     return call
 
 

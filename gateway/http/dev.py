@@ -41,7 +41,14 @@ async def make_token(request: Request) -> Response:
     user = (await body(request, forms.DevTokenForm)).user
     if "@" in user and not policy.allow_address_ids:
         raise Problem("id_is_personal", "A user id must not be an address: it outlives erasure.")
-    return answer(DevToken(mint(policy.dev_secret, user, LIFETIME)))
+    token = mint(
+        policy.dev_secret,
+        user,
+        LIFETIME,
+        issuer=policy.jwt_issuer,
+        audience=policy.jwt_audience,
+    )
+    return answer(DevToken(token))
 
 
 def _refuse_other_sites(request: Request) -> None:

@@ -15,7 +15,7 @@ from domain.ids import chat_stream
 from domain.instants import from_millis
 from gateway import forms, writes
 from gateway.auth import Principal, bearer_token
-from gateway.commander import Done
+from gateway.commander import Done, carried_out
 from gateway.limits import client_address
 from gateway.lookups import Lookups, send_cost
 from gateway.problems import Problem, problem_response
@@ -331,7 +331,7 @@ class Socket:
             self._under_way -= 1
             self._room.set()
             try:
-                outcome = services.commander.done(verdict).outcome
+                outcome = carried_out(verdict)
                 self._give(outcome.stream, outcome.seq)
                 self._session.settled(command.id, outcome.seq, outcome.time, outcome.ordinal)
             except Problem as problem:

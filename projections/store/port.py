@@ -5,6 +5,7 @@ documents, finds them by a declared index, and never lets an older document repl
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -56,11 +57,16 @@ class Collection(Generic[D]):
         self.key = key
         self.indexes = {index.name: index for index in indexes}
         self.terms = terms
+        # Of one field `attrgetter` gives the value itself, not a tuple.
+        self._key = attrgetter(*key) if len(key) > 1 else None
         self._fields = {field.name for field in msgspec.structs.fields(document)}
         assert {*key, *(f for i in indexes for f in i.fields)} <= self._fields
 
     def key_of(self, document: D) -> Key:
-        return tuple(getattr(document, field) for field in self.key)
+        if self._key is None:
+            return (getattr(document, self.key[0]),)
+        key: Key = self._key(document)
+        return key
 
     def __repr__(self) -> str:
         return f"Collection({self.name})"

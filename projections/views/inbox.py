@@ -76,7 +76,7 @@ def _holds(filing: Filing | None, joined: int) -> bool | str | None:
 
 async def _rows(reading: Reading, filed: Sequence[_Filed]) -> list[shapes.InboxRow]:
     accesses = {one.access.id: one.access for one in filed}
-    last = await last_messages(reading, list(accesses.values()))
+    last = await _last_messages(reading, list(accesses.values()))
     counts = await unread(reading, list(accesses.values()))
     direct = [a.id for a in accesses.values() if a.chat.kind == "direct"]
     rendering = await Rendering.of(reading, accesses, list(last.values()), direct)
@@ -101,7 +101,7 @@ async def _rows(reading: Reading, filed: Sequence[_Filed]) -> list[shapes.InboxR
     return rows
 
 
-async def last_messages(reading: Reading, accesses: Sequence[Access]) -> dict[str, Message]:
+async def _last_messages(reading: Reading, accesses: Sequence[Access]) -> dict[str, Message]:
     """The newest message of each chat that its member can still see, by chat.
 
     A deleted one can be seen as deleted; one that has expired, is hidden or too old can't.

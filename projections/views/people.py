@@ -19,6 +19,8 @@ Directory = Literal["all", "shared", "off"]
 MAX_FOUND = 20
 MAX_EXPANSIONS = 200
 MIN_CHARACTERS = 2
+#: Words of a query; further ones are passed over.
+MAX_WORDS = 16
 
 _SCOPE = "users"
 
@@ -35,7 +37,9 @@ async def profile(reading: Reading, asker: str, user: str) -> shapes.Profile:
     return found[0]
 
 
-async def profiles(reading: Reading, asker: str, users: Iterable[str]) -> Sequence[shapes.Profile]:
+async def profiles(
+    reading: Reading, asker: str | None, users: Iterable[str]
+) -> Sequence[shapes.Profile]:
     """The profiles that there are of these users, in their order."""
     keys = [(user,) for user in dict.fromkeys(users)]
     found = await reading.get(PROFILES, keys)
@@ -45,7 +49,7 @@ async def profiles(reading: Reading, asker: str, users: Iterable[str]) -> Sequen
     return [_shown(reading, found[key], asker) for key in keys if key in found]
 
 
-def _shown(reading: Reading, profile: Profile, asker: str) -> shapes.Profile:
+def _shown(reading: Reading, profile: Profile, asker: str | None) -> shapes.Profile:
     stream = user_stream(profile.user)
     name = reading.open(stream, "name", profile.name)
     avatar = reading.open(stream, "avatar", profile.avatar)
@@ -74,7 +78,7 @@ async def search(
         users = await _among_all(reading, query)
     elif len(query) >= MIN_CHARACTERS and directory == "shared":
         users = await _among_sharing(reading, asker, query)
-    found = await profiles(reading, "", users)
+    found = await profiles(reading, None, users)
     return shapes.Listing(items=[one for one in found if not one.erased], next=None)
 
 
@@ -119,7 +123,7 @@ def _matches(one: UserWords, words: Sequence[str], address: str | None) -> bool:
 
 def _words(query: str) -> Sequence[str]:
     words, prefix = query_terms(query)
-    return words if prefix is None else (*words, prefix)
+    return (*words, *([] if prefix is None else [prefix]))[:MAX_WORDS]
 
 
 async def sharing(reading: Reading, user: str) -> set[str]:

@@ -30,7 +30,7 @@ class _Lowest(NamedTuple):
     def and_of(self, user: str, value: float) -> "_Lowest":
         if value < self.value:
             return _Lowest(value, user, self.value)
-        return self._replace(of_others=min(self.of_others, value))
+        return _Lowest(self.value, self.user, min(self.of_others, value))
 
 
 _NOBODY = _Lowest(float("inf"), "", float("inf"))

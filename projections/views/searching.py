@@ -19,6 +19,8 @@ from projections.words import highlights
 MAX_EXPANSIONS = 200
 #: Relevance ranks among this many of the newest matches.
 MAX_RANKED = 1000
+#: Matches asked for at once when some had to be left out.
+MIN_MATCHES = 50
 
 Sort = Literal["recent", "relevance"]
 
@@ -60,7 +62,7 @@ async def messages(
     if sort == "recent":
         hits = _recent(reading, accesses, match._replace(limit=limit + 1, after=after))
     else:
-        hits = _relevant(reading, accesses, match._replace(limit=MAX_RANKED), query, after, limit)
+        hits = _relevant(reading, accesses, match._replace(limit=MAX_RANKED), query, after)
     return await _page(reading, accesses, hits, query, limit)
 
 
@@ -109,7 +111,6 @@ async def _relevant(
     match: Match,
     query: SearchQuery,
     after: shapes.Place | None,
-    limit: int,
 ) -> AsyncIterator[list[_Hit]]:
     ranked: list[_Hit] = []
     while len(ranked) < MAX_RANKED:
@@ -121,13 +122,13 @@ async def _relevant(
         if len(found) < match.limit:
             break
         last = found[-1]
-        match = match._replace(after=(last.time, last.chat, last.message))
+        missing = max(MAX_RANKED - len(ranked), MIN_MATCHES)
+        match = match._replace(after=(last.time, last.chat, last.message), limit=missing)
     del ranked[MAX_RANKED:]
     if after is not None:
         ranked = [hit for hit in ranked if _rank(hit.place) < _rank(after)]
     ranked.sort(key=lambda hit: _rank(hit.place), reverse=True)
-    for start in range(0, len(ranked), limit + 1):
-        yield ranked[start : start + limit + 1]
+    yield ranked
 
 
 def _occurrences(words: MessageWords, query: SearchQuery) -> int:
@@ -168,7 +169,10 @@ async def _page(
 ) -> shapes.Listing[shapes.Found]:
     shown: list[tuple[shapes.Place, shapes.Found]] = []
     async for chunk in hits:
-        shown += await _shown(reading, accesses, chunk, query)
+        while chunk and len(shown) <= limit:
+            missing = limit + 1 - len(shown)
+            shown += await _shown(reading, accesses, chunk[:missing], query)
+            chunk = chunk[missing:]
         if len(shown) > limit:
             break
     return shapes.Listing(

@@ -149,4 +149,6 @@ async def test_unknown_paths_are_problems(server: HansardServer) -> None:
             "/v1/ws",
         ):
             refused(await ann.get(path), "not_found")
-        refused(await ann.post("/v1/me", json={}), "not_found", 405)
+        answer = await ann.post("/v1/me", json={})
+        refused(answer, "not_found", 405)
+        assert answer.headers["allow"] == "GET, PUT"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from schemathesis.specs.openapi import checks
 
 from gateway.app import openapi_document
@@ -55,6 +55,8 @@ def chat(server: HansardServer) -> Iterator[str]:
 def test_answers_are_as_documented(
     case: schemathesis.Case[Any], server: HansardServer, chat: str
 ) -> None:
+    # Longer addresses are turned away before they come to the application.
+    assume(len(str(case.query)) < 4096)
     # What the path names mostly exists, so that requests come further than a 404.
     path = dict(case.path_parameters)
     if "chat" in path:

@@ -179,6 +179,7 @@ async def test_matches_within_times_and_page_by_page(store: ReadStore) -> None:
         paged: list[Note] = []
         while page := await store.match(NOTES, query):
             paged += page
+            assert len(paged) <= 18
             last = page[-1]
             query = query._replace(after=(last.time, last.room, last.number))
         assert paged == await store.match(NOTES, query._replace(limit=99, after=None))

@@ -4,58 +4,17 @@ whole log again. Its answers have the form that clients see.
 It shares no code with the read models; only the opening of boxes is the domain's.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
-from domain.sealing import derive, open_box
+from tests.contract.views.brute_log import MESSAGE_EVENTS, BruteLog, Event
 
 Answer = dict[str, Any]
 
-MESSAGE_EVENTS = (
-    "message.sent",
-    "message.edited",
-    "message.deleted",
-    "message.expired",
-    "reaction.set",
-    "reaction.cleared",
-)
 ENDINGS = ("message.deleted", "message.expired")
 MEDIA_KINDS = ("image", "file", "audio", "video", "voice_note")
 WORD = re.compile("[a-z0-9]+")
-
-
-class Event:
-    """One line of the log."""
-
-    def __init__(self, record: bytes) -> None:
-        line = json.loads(record)
-        self.stream: str = line["source"][1:]
-        self.id = self.stream.split("/", 1)[1]
-        self.seq: int = line["seq"]
-        self.type: str = line["type"]
-        self.time: str = line["time"]
-        self.actor: str = line["actor"]
-        self.command: str = line["commandid"]
-        self.data: dict[str, Any] = line["data"]
-        self.basis = {seen["stream"]: seen["seq"] for seen in line.get("basis", ())}
-
-    @property
-    def about(self) -> int | None:
-        """The seq of the message that an event of a chat is about."""
-        if self.type == "message.sent":
-            return self.seq
-        return self.data["message"] if self.type in MESSAGE_EVENTS else None
-
-
-class Member(NamedTuple):
-    user: str
-    role: str
-    joined: int
-    joined_at: str
 
 
 class Query(NamedTuple):
@@ -81,112 +40,8 @@ class Query(NamedTuple):
         return (word in self.whole) + begun
 
 
-class BruteForce:
-    """The log as it is, with the keys that there are, at an instant."""
-
-    def __init__(self, log: Iterable[Event], keys: Mapping[str, bytes], now: str) -> None:
-        self.log = list(log)
-        self.keys = keys
-        self.now = now
-
-    # What is in the log
-
-    @cached_property
-    def streams(self) -> dict[str, list[Event]]:
-        streams: dict[str, list[Event]] = {}
-        for e in self.log:
-            streams.setdefault(e.stream, []).append(e)
-        return streams
-
-    def of(self, stream: str, *types: str) -> list[Event]:
-        return [e for e in self.streams.get(stream, []) if not types or e.type in types]
-
-    @cached_property
-    def chats(self) -> list[str]:
-        return [e.id for e in self.log if e.type == "chat.created"]
-
-    def open(self, event: Event, field: str) -> tuple[Any, bool]:
-        """A field of an event, and whether it is lost with its key."""
-        value = event.data.get(field)
-        if not isinstance(value, dict) or "sealed" not in value:
-            return value, False
-        key = self.keys.get(value["sealed"])
-        if key is None:
-            return None, True
-        derived = derive(key, event.stream, event.command)
-        return open_box(derived, event.stream, event.command, field, value), False
-
-    def latest(self, stream: str, types: tuple[str, ...], field: str) -> tuple[Any, bool]:
-        """The newest value of a field, over the events that may set it."""
-        set_by = [e for e in self.of(stream, *types) if field in e.data]
-        return self.open(set_by[-1], field) if set_by else (None, False)
-
-    # Who is in a chat
-
-    def created(self, chat: str) -> Event:
-        return self.of(f"chats/{chat}", "chat.created")[0]
-
-    def members(self, chat: str) -> list[Member]:
-        members: dict[str, Member] = {}
-        for e in self.of(f"chats/{chat}"):
-            user = e.data.get("user", "")
-            match e.type:
-                case "chat.created":
-                    for user in e.data["members"]:
-                        role = "admin" if user in e.data["admins"] else "member"
-                        members[user] = Member(user, role, e.seq, e.time)
-                case "member.added":
-                    members[user] = Member(user, "member", e.seq, e.time)
-                case "member.removed":
-                    del members[user]
-                case "member.promoted":
-                    members[user] = members[user]._replace(role="admin")
-                case "member.demoted":
-                    members[user] = members[user]._replace(role="member")
-        return sorted(members.values(), key=lambda member: (member.joined, member.user))
-
-    def member(self, user: str, chat: str) -> Member | None:
-        return next((m for m in self.members(chat) if m.user == user), None)
-
-    def floor(self, user: str, chat: str) -> int:
-        member = self.member(user, chat)
-        assert member is not None
-        since_joined = self.created(chat).data.get("history") == "since_joined"
-        return member.joined if since_joined else 0
-
-    def member_forms(self, chat: str) -> list[Answer]:
-        return [
-            {"user": m.user, "role": m.role, "joined_at": m.joined_at} for m in self.members(chat)
-        ]
-
+class BruteForce(BruteLog):
     # Messages
-
-    def sent(self, chat: str) -> list[Event]:
-        return self.of(f"chats/{chat}", "message.sent")
-
-    def about(self, sent: Event, *types: str) -> list[Event]:
-        return [e for e in self.of(sent.stream, *types) if e.data.get("message") == sent.seq]
-
-    def deleted(self, sent: Event) -> bool:
-        return bool(self.about(sent, "message.deleted"))
-
-    def expired(self, sent: Event) -> bool:
-        """By the clock, whether or not the event has come; what was deleted can't expire."""
-        expires_at = sent.data.get("expires_at")
-        return expires_at is not None and expires_at <= self.now and not self.deleted(sent)
-
-    def gone(self, sent: Event) -> bool:
-        return self.deleted(sent) or self.expired(sent)
-
-    def hidden(self, user: str, chat: str, seq: int) -> bool:
-        return any(
-            e.data["chat"] == chat and e.data["message"] == seq
-            for e in self.of(f"users/{user}", "message.hidden")
-        )
-
-    def said(self, sent: Event) -> tuple[Any, bool]:
-        """What a message says now."""
-        return self.open([sent, *self.about(sent, "message.edited")][-1], "content")
 
     def system_message(self, e: Event) -> Answer:
         shown: Answer = {f: e.data[f] for f in ("user", "removed", "kind") if f in e.data}
@@ -308,26 +163,6 @@ class BruteForce:
 
     # Receipts
 
-    def marks(self, user: str, chat: str, *types: str) -> list[Event]:
-        return [e for e in self.of(f"users/{user}", *types) if e.data["chat"] == chat]
-
-    def by_hand(self, user: str, chat: str) -> list[Event]:
-        return [e for e in self.sent(chat) if e.actor == user and "schedule" not in e.data]
-
-    def read_mark(self, user: str, chat: str) -> int:
-        return max((e.data["up_to"] for e in self.marks(user, chat, "chat.read")), default=0)
-
-    def delivered_mark(self, user: str, chat: str) -> int:
-        marks = self.marks(user, chat, "chat.read", "chat.delivered")
-        reached = [e.seq for e in self.by_hand(user, chat)]
-        reached += [e.data["up_to"] for e in marks]
-        return max(reached, default=0)
-
-    def receivers(self, sent: Event) -> list[str]:
-        return [
-            m.user for m in self.members(sent.id) if m.joined < sent.seq and m.user != sent.actor
-        ]
-
     def status(self, sent: Event) -> str:
         others = self.receivers(sent)
         if not others or any(self.delivered_mark(u, sent.id) < sent.seq for u in others):
@@ -365,7 +200,12 @@ class BruteForce:
             for m in self.members(chat)
         ]
 
-    # The inbox
+    # Chats and the inbox
+
+    def member_forms(self, chat: str) -> list[Answer]:
+        return [
+            {"user": m.user, "role": m.role, "joined_at": m.joined_at} for m in self.members(chat)
+        ]
 
     def effective_mark(self, user: str, chat: str) -> int:
         member = self.member(user, chat)
@@ -448,6 +288,18 @@ class BruteForce:
             rows.append((row["pinned"], activity, chat, row))
         rows.sort(key=lambda row: row[:3], reverse=True)
         return [row for *_, row in rows]
+
+    def profile(self, asker: str, user: str) -> Answer:
+        stream = f"users/{user}"
+        [registered] = self.of(stream, "user.registered")
+        form: Answer = {"id": user, "registered_at": registered.time}
+        lost = False
+        for field in ("name", "avatar", "email"):
+            value, gone = self.latest(stream, ("user.registered", "user.changed"), field)
+            if field != "email" or asker == user:
+                form[field] = value
+            lost |= gone and field != "email"
+        return form | ({"erased": True} if lost else {})
 
     # The feed
 

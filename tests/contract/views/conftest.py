@@ -5,6 +5,8 @@ import pytest
 
 from tests.contract.views.world import World
 
+pytest.register_assert_rewrite("tests.contract.views.agreement")
+
 
 @pytest.fixture(params=["sqlite"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:

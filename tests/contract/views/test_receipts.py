@@ -78,6 +78,11 @@ async def test_the_slowest_of_the_others_counts(world: World) -> None:
     statuses = [await status(world, "g", seq, "u0") for seq in seqs]
     # u1, who has read the least, is the sender of the second.
     assert statuses == ["read", "read", "delivered", "delivered", "sent", "sent"]
+    late = await world.say("u1", "g", "again")
+    for user in users:
+        await world.receive(user, "g", late)
+    await world.read("u5", "g", late)
+    assert await status(world, "g", late, "u0") == "delivered"
 
 
 async def test_who_left_or_came_back_later_does_not_count(world: World, group: str) -> None:

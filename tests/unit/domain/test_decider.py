@@ -75,13 +75,12 @@ def test_every_event_of_a_command_says_what_the_command_was() -> None:
     )
     verdict = stream.handle(command)
     assert (verdict.outcome.first, verdict.outcome.seq) == (2, 3)
+    bases = [envelope["basis"] for envelope in envelopes(stream)[1:]]
+    # Each event keeps what was seen for it, not what was seen for all.
+    assert bases == [[{"stream": "users/dan", "seq": 3}], [{"stream": "users/eve", "seq": 5}]]
     for envelope in envelopes(stream)[1:]:
         assert envelope["actor"] == "ann"
         assert (envelope["commandid"], envelope["commanddigest"]) == ("c", "d")
-        assert envelope["basis"] == [
-            {"stream": "users/dan", "seq": 3},
-            {"stream": "users/eve", "seq": 5},
-        ]
         assert envelope["causationid"] == "cause"
         assert envelope["correlationid"] == "all"
         assert envelope["traceparent"] == "00-ab-cd-01"
