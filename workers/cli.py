@@ -15,6 +15,7 @@ from rich.console import Console
 from gateway.auth import mint
 from projections.keyring import KeyringError
 from projections.store.port import StoreError
+from workers.data_lock import DataInUse
 from workers.log.port import LogError
 from workers.secrets_file import open_secrets
 from workers.settings import Settings, StartRefused, read_settings
@@ -100,10 +101,72 @@ def import_(
             )
         )
     if as_json:
-        print(msgspec.json.encode(summary).decode())
+        _print_json(summary)
     report(summary, console if as_json else Console(), errors=console)
     if not summary.complete:
         raise typer.Exit(EXIT_WRONG)
+
+
+doctor = typer.Typer(invoke_without_command=True)
+app.add_typer(doctor, name="doctor")
+
+
+@doctor.callback()
+def examine(
+    context: typer.Context,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Follow the hash chains of all streams.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find out whether everything is as it should be."""
+    from workers.tools.doctor import examine
+
+    if context.invoked_subcommand is not None:
+        return
+    with _one_line():
+        report = uvloop.run(examine(_settings(), everything=verify))
+    if as_json:
+        _print_json(report)
+    else:
+        for finding in report.findings:
+            print(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.check}: {finding.detail}")
+    if not report.ok:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@doctor.command()
+def retry(
+    stream: Annotated[
+        str | None, typer.Argument(help="Such as chats/…; all that are stale without.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read stale streams again, from the events they have stopped at. No server may run."""
+    from workers.tools.doctor import retry
+
+    with _one_line():
+        try:
+            retried = uvloop.run(retry(_settings(), stream))
+        except DataInUse as error:
+            raise StartRefused(f"{error}: stop it first") from error
+    if as_json:
+        _print_json(retried)
+    else:
+        for one in retried:
+            print(
+                f"{one.stream} goes on"
+                if one.ok
+                else f"{one.stream} has stopped at {one.at} ({one.error})"
+            )
+        if not retried:
+            print("No stream is stale.")
+    if not all(one.ok for one in retried):
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _print_json(answer: object) -> None:
+    print(msgspec.json.encode(answer).decode())
 
 
 def _settings() -> Settings:

@@ -20,6 +20,10 @@ log = structlog.get_logger()
 #: Commands waiting for their turn; more are turned away.
 MAX_WAITING = 10_000
 MAX_GROUP = 512
+#: After a group of so many commands the next one is given so many seconds to gather: those who were
+#: just answered are about to ask again, and a commit costs much of what it costs whatever its size.
+BUSY = 4
+GATHER = 0.001
 CACHED_PARTS = 50_000
 CACHED_RECEIPTS = 10_000
 TOO_LATE_MILLIS = 60_000
@@ -81,6 +85,8 @@ class Decider:
                 count = min(len(self._waiting), MAX_GROUP)
                 group = [self._waiting.popleft() for _ in range(count)]
                 await asyncio.shield(self._decide(group))
+                if count >= BUSY:
+                    await asyncio.sleep(GATHER)
 
     async def drain(self) -> None:
         """Decide what waits, then return."""

@@ -14,6 +14,9 @@ log = structlog.get_logger()
 
 #: Events folded and written at once.
 BATCH = 500
+#: Seconds to let events gather while they come faster than they are folded: a batch costs much of
+#: what it costs whatever its size.
+GATHER = 0.02
 #: Seconds between attempts while the log or the store does not answer.
 RETRY = 0.5
 
@@ -66,6 +69,8 @@ class Projector:
                 self._reached[partition] = batch.end
                 async with self._moved:
                     self._moved.notify_all()
+                if self._log.end(partition) > batch.end:
+                    await asyncio.sleep(GATHER)
             except (StoreError, LogError, KeyringError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)

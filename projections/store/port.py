@@ -61,6 +61,7 @@ class Collection(Generic[D]):
         self._key = attrgetter(*key) if len(key) > 1 else None
         self._fields = {field.name for field in msgspec.structs.fields(document)}
         assert {*key, *(f for i in indexes for f in i.fields)} <= self._fields
+        assert {i.where for i in indexes if i.where} | {*(terms or ())} <= self._fields
 
     def key_of(self, document: D) -> Key:
         if self._key is None:

@@ -55,8 +55,8 @@ class Postings:
         declared = self._declared
         if getattr(document, declared.scope) is None or getattr(document, declared.time) is None:
             return ()
-        terms: Iterable[str] = getattr(document, declared.field) or ()
-        return [EVERY, *map(escape, dict.fromkeys(terms))]
+        terms: Iterable[str] = getattr(document, declared.field)
+        return [EVERY, *map(escape, terms)]
 
     def withdraw(self, connection: sqlite3.Connection, keys: str) -> None:
         """Drop the postings of the stored documents that newer ones are about to replace."""

@@ -386,7 +386,10 @@ async def test_readers_beside_a_writer_see_whole_batches(store: ReadStore) -> No
 async def test_closing_finishes_what_was_begun(url: str) -> None:
     store = await open_store(url, COLLECTIONS)
     writes = [
-        asyncio.create_task(store.write(batch(Count(seq=1, name=f"c{n}"), p=n))) for n in range(20)
+        asyncio.create_task(
+            store.write(batch(*(Count(seq=1, name=f"{n}.{i}") for i in range(500)), p=n))
+        )
+        for n in range(40)
     ]
     await asyncio.sleep(0)
     await store.close()
@@ -398,6 +401,6 @@ async def test_closing_finishes_what_was_begun(url: str) -> None:
         await store.get(COUNTS, [("c1",)])
 
     store = await open_store(url, COLLECTIONS)
-    assert await store.count(COUNTS, [Scan()]) == [20]
-    assert await store.checkpoints() == {"p": 19}
+    assert await store.count(COUNTS, [Scan()]) == [20_000]
+    assert await store.checkpoints() == {"p": 39}
     await store.close()

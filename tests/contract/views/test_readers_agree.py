@@ -26,7 +26,7 @@ ACTS = (
     *("send", "mark") * 4,
     *("hide", "react", "delete", "edit", "expire", "come_and_go") * 2,
     *("file", "add", "remove", "set_role", "change_chat", "change_profile", "note_import"),
-    *("make_group", "make_direct", "time_passes"),
+    *("make_group", "make_direct", "time_passes", "fold", "fold_again", "erase"),
 )
 PICK = st.integers(0, 999)
 T = TypeVar("T")
@@ -80,23 +80,6 @@ class Readers(RuleBasedStateMachine):
         for act, chat, *numbers in acts:
             made = [s.split("/")[1] for s in self.world.states if s.startswith("chats/")]
             self.wait(getattr(self, act)(made[chat % len(made)], *numbers))
-
-    @rule(most=st.integers(1, 7))
-    def fold(self, most: int) -> None:
-        self.wait(self.world.fold(most))
-
-    @rule(back=st.integers(1, 30), length=st.integers(1, 30))
-    def fold_again(self, back: int, length: int) -> None:
-        """A batch comes once more, as after a crash."""
-        start = max(0, self.world.folded - back)
-        batch = self.world.log[start : self.world.folded][:length]
-        self.wait(self.world.engine.apply(Logged("events", start + len(batch), batch)))
-
-    @rule(pick=PICK)
-    def erase(self, pick: int) -> None:
-        if pick % 4 == 0 and not self.erased:
-            self.erased.add(USERS[pick % 5])
-            self.wait(self.world.destroy(user_stream(USERS[pick % 5])))
 
     @rule(user=st.sampled_from(USERS), limit=st.integers(1, 4))
     def check(self, user: str, limit: int) -> None:
@@ -258,6 +241,21 @@ class Readers(RuleBasedStateMachine):
         action = c.NoteImport(source="file", lines={"message": 1})
         await self.world.do("root", "operators/root", action, rights="operator")
 
+    async def erase(self, _: str, who: int, __: int, ___: int) -> None:
+        """One user's key is destroyed, after a while."""
+        if len(self.world.log) > 80 and not self.erased:
+            self.erased.add(USERS[who % 5])
+            await self.world.destroy(user_stream(USERS[who % 5]))
+
+    async def fold(self, _: str, __: int, ___: int, most: int) -> None:
+        await self.world.fold(most % 7 + 1)
+
+    async def fold_again(self, _: str, __: int, back: int, length: int) -> None:
+        """A batch comes once more, as after a crash."""
+        start = max(0, self.world.folded - back % 30)
+        batch = self.world.log[start : self.world.folded][: length % 30]
+        await self.world.engine.apply(Logged("events", start + len(batch), batch))
+
     async def time_passes(self, _: str, __: int, ___: int, how: int) -> None:
         self.world.seconds += (0.001, 1, 5, 30)[how % 4]
 
@@ -273,7 +271,7 @@ class Readers(RuleBasedStateMachine):
 
 
 Readers.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
