@@ -66,6 +66,9 @@ def _needs(seen: Seen, _: WorkingSet) -> Iterable[Ref]:
         return
     yield CHATS, (seen.id,)
     match seen.data:
+        case e.ChatCreated():
+            # On redelivery there may be newer ones, which the engine has to know of.
+            yield from ((MEMBERSHIPS, (user, seen.id)) for user in seen.data.members)
         case e.MessageSent():
             yield MEMBERSHIPS, (seen.envelope.actor, seen.id)
         case e.MemberAdded() | e.MemberRemoved() | e.MemberPromoted() | e.MemberDemoted():

@@ -107,6 +107,21 @@ def import_(
         raise typer.Exit(EXIT_WRONG)
 
 
+@app.command()
+def demo(
+    at: Annotated[
+        str | None, typer.Option("--url", help="Where the server is; by default as configured.")
+    ] = None,
+) -> None:
+    """Show a conversation on a running server, with tokens made by its own secret."""
+    from workers.tools.demo import run_demo
+    from workers.tools.welcome import url
+
+    with _one_line():
+        settings = _settings()
+        uvloop.run(run_demo(settings, (at or url(settings)).rstrip("/"), Console()))
+
+
 doctor = typer.Typer(invoke_without_command=True)
 app.add_typer(doctor, name="doctor")
 

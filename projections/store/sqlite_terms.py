@@ -155,9 +155,8 @@ class Postings:
             return 0
         sample = scopes[:: len(scopes) // SAMPLE + 1]
         scale = len(scopes) / len(sample)
-        counted: list[Sequence[Stored]] = [[EVERY], *sets]
         every, *sizes = (
-            scale * max(1, self._count(connection, sample, terms)) for terms in counted
+            scale * max(1, counted) for counted in self._count(connection, sample, [[EVERY], *sets])
         )
         costs = []
         for n, terms in enumerate(sets):
@@ -170,15 +169,19 @@ class Postings:
         return costs.index(min(costs))
 
     def _count(
-        self, connection: sqlite3.Connection, scopes: list[str], terms: Sequence[Stored]
-    ) -> int:
-        counted: tuple[int] = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM json_each(?) s CROSS JOIN json_each(?) t"
-            f" CROSS JOIN {self._table} p WHERE p.scope = s.value AND p.term = t.value"
-            f" LIMIT {COUNTED})",
-            (to_json(scopes), to_json(terms)),
+        self, connection: sqlite3.Connection, scopes: list[str], sets: Sequence[Sequence[Stored]]
+    ) -> Iterable[int]:
+        counts = ", ".join(
+            f"(SELECT count(*) FROM (SELECT 1 FROM json_each(:scopes) s"
+            f" CROSS JOIN json_each(:set{n}) t CROSS JOIN {self._table} p"
+            f" WHERE p.scope = s.value AND p.term = t.value LIMIT {COUNTED}))"
+            for n in range(len(sets))
+        )
+        parameters = {f"set{n}": to_json(terms) for n, terms in enumerate(sets)}
+        counted: tuple[int, ...] = connection.execute(
+            f"SELECT {counts}", {"scopes": to_json(scopes), **parameters}
         ).fetchone()
-        return counted[0]
+        return counted
 
     def _make_walk_sql(self, few: tuple[bool, ...], since: bool, until: bool, after: bool) -> str:
         """A walk along the postings of `:driver`, newest first over all `:scopes`.
