@@ -31,6 +31,9 @@ KEEP_SECONDS = 60.0
 _DERIVED_KEYS = 4096
 _OPENED = 2048
 
+#: Stream, command, field.
+_Place = tuple[str, str, str]
+
 log = structlog.get_logger()
 
 
@@ -83,7 +86,7 @@ class Vault:
         self._fetch = _Joined(lambda ids: self._ask(keyring.get, ids), self._turn)
         self._derive = lru_cache(_DERIVED_KEYS)(derive)
         # What was sealed here is opened here next, by the fan-out and by the search index.
-        self._opened: OrderedDict[tuple[str, str, str], tuple[Mapping[str, Any], Any]] = OrderedDict()
+        self._opened: OrderedDict[_Place, tuple[Mapping[str, Any], Any]] = OrderedDict()
 
     async def ensure(self, key_ids: Collection[str]) -> None:
         """Have these keys at hand, made where there were none.

@@ -80,7 +80,8 @@ class Scan(NamedTuple):
     """A run of documents along an index (`along` names it; the key when it is None).
 
     `equal` fixes the index's first fields; `above` and `below`, both exclusive, bound the one
-    after them. Ascending unless `newest`.
+    after them. Ascending unless `newest`; ties go by the key, in the same direction. A null is
+    neither above nor below a bound.
     """
 
     equal: tuple[Value, ...] = ()
@@ -95,7 +96,8 @@ class Match(NamedTuple):
     """Documents that hold, for every set of `all_of`, at least one of its terms.
 
     `since` (inclusive) and `until` (exclusive) bound the time; `after` is the place (time, scope,
-    rest of the key …) of the last document of the page before.
+    rest of the key …) of the last document of the page before. A document whose scope or time is
+    null is not found. Terms and texts are ordered by code point.
     """
 
     scopes: tuple[str, ...]
@@ -114,7 +116,7 @@ class Batch(NamedTuple):
 
 
 class StoreError(Exception):
-    """The store did not do what it was asked; the caller may try again."""
+    """The store did not do what it was asked, or is closed; the caller may try again."""
 
 
 class ReadStore(Protocol):
@@ -140,7 +142,9 @@ class ReadStore(Protocol):
         """Write documents in the order given, then the checkpoints, durably.
 
         A document whose stored one has the same or a higher `seq` is passed over. Checkpoints only
-        rise. Raises `StoreError` with nothing lost: the same batch may be written again.
+        rise. Raises `StoreError` with nothing lost: the same batch may be written again; and
+        `ValueError`, with nothing written, for what no store can hold (a lone surrogate, an integer
+        beyond 64 bits in a key or an index).
         """
 
     async def checkpoints(self) -> dict[str, int]:

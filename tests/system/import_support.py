@@ -17,10 +17,10 @@ Line = dict[str, Any]
 
 IMPORT_WITHIN = 600.0
 
-WORDS = (
-    "anchor barrel candle dagger ember falcon garnet harbor island jacket kettle lantern marble"
-    " needle orchid pepper quarry ribbon saddle timber umbrella velvet willow yonder zephyr"
-).split()
+WORDS = [
+    *("anchor", "barrel", "candle", "dagger", "ember", "falcon", "garnet", "harbor", "island"),
+    *("jacket", "kettle", "lantern", "marble", "needle", "orchid", "pepper", "quarry", "ribbon"),
+]
 START = datetime(2010, 5, 1, 8, 0, tzinfo=UTC)
 
 
@@ -77,8 +77,7 @@ def made_up(seed: int, messages: int) -> list[Line]:
     chats = [_Chat(chance, f"group {seed}.{n}", users[n : n + 5], "group") for n in range(5)]
     chats += [_Chat(chance, f"direct {seed}.{n}", users[n : n + 2], "direct") for n in range(3)]
     moment = START
-    for chat in chats:
-        lines.append(chat.made(moment))
+    lines += [chat.made(moment) for chat in chats]
     for _ in range(messages):
         moment += timedelta(seconds=chance.choice((0, 0, 1, 30)))
         chat = chance.choice(chats)
@@ -160,14 +159,13 @@ class Said:
         self.sender = sender
         self.content: str | None = content
         self.reply_to = reply_to
-        self.edited = False
         self.reactions: dict[str, str] = {}
 
     def shown(self) -> tuple[Any, ...]:
         """What a client must be shown of it."""
-        deleted = self.content is None
-        reactions = {} if deleted else self.reactions
-        return (self.seq, self.sender, self.content, self.reply_to, self.edited, reactions)
+        if self.content is None:
+            return (self.seq, self.sender, None, None, {})
+        return (self.seq, self.sender, self.content, self.reply_to, self.reactions)
 
 
 class Room:
@@ -198,7 +196,7 @@ class Room:
                 self.active_at = self.last_time
             case "edit":
                 message = self.by_foreign[line["message"]]
-                message.content, message.edited = line["content"], True
+                message.content = line["content"]
                 self._next()
             case "delete":
                 self.by_foreign[line["message"]].content = None

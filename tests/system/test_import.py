@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,5 +158,154 @@ class TestWhatReadersSee:
 def shown(item: Any) -> tuple[Any, ...]:
     reactions = {reaction["user"]: reaction["emoji"] for reaction in item["reactions"]}
     reply_to = item["reply_to"] and item["reply_to"]["seq"]
-    edited = item["edited_at"] is not None
-    return (item["seq"], item["sender"], item["content"], reply_to, edited, reactions)
+    return (item["seq"], item["sender"], item["content"], reply_to, reactions)
+
+
+class TestAgain:
+    def test_a_second_run_writes_nothing(self, home: HansardServer, lines: list[Line]) -> None:
+        file = written(home.folder.parent / "lines.ndjson", lines)
+        maps = [home.folder.parent / name for name in ("first", "second")]
+        first = summary(home, file, "--map", maps[0])
+        before = records(home.environ)
+        second = summary(home, file, "--map", maps[1])
+        assert records(home.environ) == before
+        assert second["written"] == 0
+        assert first["lines"] == second["lines"]
+        assert maps[0].read_bytes() == maps[1].read_bytes()
+
+    def test_killed_twice_and_gone_on_with(self, tmp_path: Path) -> None:
+        lines = made_up(2, 3000)
+        file = written(tmp_path / "lines.ndjson", lines)
+        undisturbed, killed = HansardServer(tmp_path / "one"), HansardServer(tmp_path / "two")
+        summary(undisturbed, file)
+        wanted = records(undisturbed.environ)
+        # Under the same keys the same line gives the same record, to the byte.
+        shutil.copytree(
+            undisturbed.folder, killed.folder, ignore=shutil.ignore_patterns("log.*", "read.*")
+        )
+        killed.folder.chmod(0o700)
+        total = sum(map(len, wanted.values()))
+        for share in (0.2, 0.6):
+            _kill_import(killed, file, int(total * share))
+        told = summary(killed, file)
+        assert told["complete"]
+        assert told["written"] > 0
+        assert told["repeated"] > 0
+        found = records(killed.environ)
+        # The note of the import itself has the time of its own run.
+        assert len(found.pop("operators/import")) == len(wanted.pop("operators/import")) == 1
+        assert found == wanted
+        with_chains = json.loads(hansard(killed.environ, "doctor", "--verify", "--json").stdout)
+        assert with_chains["ok"]
+
+    def test_a_later_file_builds_on_an_earlier_one(self, home: HansardServer) -> None:
+        folder = home.folder.parent
+        direct = {**GROUP, "id": "d", "kind": "direct"}
+        first = written(folder / "first", [*USERS, GROUP, direct, said(1), said(1, chat="d")])
+        map_file = folder / "map"
+        summary(home, first, "--map", map_file)
+        ids = json.loads(map_file.read_text())
+        second = written(
+            folder / "second",
+            [
+                {"type": "user", "id": "ben", "name": "Benjamin"},
+                said(2, "ben", reply_to="1"),
+                said(2, "ben", chat="d", reply_to="1"),
+                {**said(1), "type": "reaction", "user": "ben", "message": "1", "emoji": "👍"},
+            ],
+        )
+        lines = second.read_text().splitlines()
+        del (reaction := json.loads(lines[-1]))["id"], reaction["sender"], reaction["content"]
+        written(second, [*lines[:-1], reaction])
+        told = summary(home, second, "--map", map_file)
+        assert told["written"] == 4
+        later = json.loads(map_file.read_text())
+        assert later["chats"] == ids["chats"]
+        home.start()
+        with Reader(home, "ben") as ben:
+            assert ben.get("/v1/me").json()["name"] == "Benjamin"
+            for chat in ids["chats"].values():
+                items = ben.all(f"/v1/chats/{chat}/messages", after=0)
+                assert [item["content"] for item in items][1:] == ["message 1", "message 2"]
+                assert items[2]["reply_to"]["seq"] == items[1]["seq"]
+        home.stop()
+
+    def test_files_that_overlap(self, home: HansardServer) -> None:
+        folder = home.folder.parent
+        lines = [*USERS, GROUP, *(said(number) for number in range(1, 9))]
+        whole, end = written(folder / "whole", lines), written(folder / "end", lines[6:])
+        told = summary(home, whole, end)
+        assert (told["written"], told["repeated"]) == (len(lines), len(lines[6:]))
+
+    def test_someone_comes_and_goes_in_one_moment(self, home: HansardServer) -> None:
+        comes: Line = {"type": "join", "chat": "g", "user": "cid", "time": GROUP["time"]}
+        goes = {**comes, "type": "leave"}
+        cid: Line = {"type": "user", "id": "cid", "name": "Cid"}
+        lines = [*USERS, cid, GROUP, comes, goes, comes, goes, comes, said(1, "cid")]
+        file = written(home.folder.parent / "lines", lines)
+        assert summary(home, file)["written"] == len(lines)
+        assert summary(home, file)["written"] == 0
+
+
+def _kill_import(home: HansardServer, file: Path, events: int) -> None:
+    """Import until the log holds so many events, and then nothing of the process runs any more."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "import", str(file)],
+        env=home.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + PATIENCE
+    while _end(home.folder / "log.db") < events:
+        assert process.poll() is None, "the import ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(PATIENCE) == -signal.SIGKILL
+
+
+def _end(log: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"{log.as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT max(rowid) FROM stored_events").fetchone()
+    except sqlite3.OperationalError:
+        # Not made yet.
+        return 0
+    return int(found[0] or 0)
+
+
+class TestForms:
+    def test_packed_or_plain(self, home: HansardServer) -> None:
+        plain = written(home.folder.parent / "plain", [*USERS, GROUP, said(1)])
+        packed = home.folder.parent / "packed.gz"
+        packed.write_bytes(gzip.compress(plain.read_bytes()))
+        assert summary(home, packed)["written"] == 4
+        assert summary(home, plain)["repeated"] == 4
+
+    def test_a_damaged_archive(self, home: HansardServer) -> None:
+        packed = home.folder.parent / "packed.gz"
+        plain = written(home.folder.parent / "plain", [*USERS, GROUP, said(1)])
+        packed.write_bytes(gzip.compress(plain.read_bytes())[:-9])
+        told = summary(home, packed, code=1)
+        assert "can't be read" in told["failure"]
+        assert not told["complete"]
+
+    def test_an_earlier_line_keeps_its_own_time(self, home: HansardServer) -> None:
+        file = written(home.folder.parent / "lines", [*USERS, GROUP, said(5), said(2)])
+        summary(home, file)
+        [chat] = [found for stream, found in records(home.environ).items() if "chats/" in stream]
+        second = json.loads(chat[2])
+        assert second["time"] == "2012-01-01T10:05:00.000Z"
+        assert second["originaltime"] == "2012-01-01T10:02:00.000Z"
+
+    def test_users_are_as_old_as_the_first_line(self, home: HansardServer) -> None:
+        summary(home, written(home.folder.parent / "lines", [*USERS, GROUP, said(5)]))
+        [registered] = records(home.environ)["users/ann"]
+        assert json.loads(registered)["time"] == "2012-01-01T10:00:00.000Z"
+
+    def test_beside_a_server(self, fresh_server: HansardServer) -> None:
+        file = written(fresh_server.folder.parent / "lines", USERS)
+        ended = hansard(fresh_server.environ, "import", file, code=2)
+        assert ended.stderr == (
+            f"hansard: {fresh_server.folder} is in use by process {fresh_server.pid}\n"
+        )
