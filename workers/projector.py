@@ -32,6 +32,7 @@ class Projector:
     async def run(self) -> None:
         """Project until cancelled."""
         self._reached = await self._engine.start()
+        await self._tell()
         async with asyncio.TaskGroup() as group:
             for partition in self._log.partitions:
                 group.create_task(self._follow(partition))
@@ -53,6 +54,10 @@ class Projector:
         async with self._moved:
             await self._moved.wait_for(lambda: self._has(positions))
 
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
     def _has(self, positions: Mapping[str, int]) -> bool:
         return all(self._reached.get(p, 0) >= position for p, position in positions.items())
 
@@ -67,8 +72,7 @@ class Projector:
                 await self._engine.apply(batch)
                 self._applying.pop(partition, None)
                 self._reached[partition] = batch.end
-                async with self._moved:
-                    self._moved.notify_all()
+                await self._tell()
                 if self._log.end(partition) > batch.end:
                     await asyncio.sleep(GATHER)
             except (StoreError, LogError, KeyringError) as error:

@@ -11,11 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from tests.servers.hansard import HansardServer
 from workers.log import open_log
 
 Line = dict[str, Any]
 
 IMPORT_WITHIN = 600.0
+PATIENCE = 60.0
 
 WORDS = [
     *("anchor", "barrel", "candle", "dagger", "ember", "falcon", "garnet", "harbor", "island"),
@@ -37,6 +41,11 @@ def hansard(
     )
     assert ended.returncode == code, (ended.returncode, ended.stdout, ended.stderr)
     return ended
+
+
+def summary(home: HansardServer, *arguments: str | Path, code: int = 0) -> Any:
+    """What an import into this data folder says of itself."""
+    return json.loads(hansard(home.environ, "import", "--json", *arguments, code=code).stdout)
 
 
 def written(path: Path, lines: Iterable[Line | str]) -> Path:
@@ -63,6 +72,32 @@ def records(environ: Mapping[str, str]) -> dict[str, list[bytes]]:
             await log.close()
 
     return asyncio.run(read())
+
+
+class Reader(httpx.Client):
+    def __init__(self, server: HansardServer, user: str) -> None:
+        token = server.token(user)
+        headers = {"Authorization": f"Bearer {token}"}
+        super().__init__(base_url=server.url, headers=headers, timeout=PATIENCE)
+
+    def all(self, path: str, **query: Any) -> list[Any]:
+        """Every item of a list, page by page."""
+        items: list[Any] = []
+        while True:
+            answer = self.get(path, params=query)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            items += page["items"]
+            if page["next"] is None:
+                return items
+            query["cursor" if "after" not in query else "after"] = page["next"]
+
+
+def shown(item: Any) -> tuple[Any, ...]:
+    """What an answer shows of a message, to be compared with `Said.shown`."""
+    reactions = {reaction["user"]: reaction["emoji"] for reaction in item["reactions"]}
+    reply_to = item["reply_to"] and item["reply_to"]["seq"]
+    return (item["seq"], item["sender"], item["content"], reply_to, reactions)
 
 
 def made_up(seed: int, messages: int) -> list[Line]:

@@ -13,21 +13,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.servers.hansard import HansardServer
 from tests.system.import_support import (
+    PATIENCE,
     WORDS,
     Corpus,
     Line,
+    Reader,
     hansard,
     made_up,
     records,
+    shown,
+    summary,
     written,
 )
 
-PATIENCE = 60.0
 USERS: list[Line] = [{"type": "user", "id": user, "name": user.title()} for user in ("ann", "ben")]
 GROUP: Line = {
     "type": "chat",
@@ -54,34 +56,6 @@ def said(number: int, sender: str = "ann", **fields: Any) -> Line:
 def home(tmp_path: Path) -> HansardServer:
     """A data folder that no server runs on yet."""
     return HansardServer(tmp_path / "data")
-
-
-def summary(home: HansardServer, *arguments: str | Path, code: int = 0) -> Any:
-    return json.loads(hansard(home.environ, "import", "--json", *arguments, code=code).stdout)
-
-
-def contents(home: HansardServer) -> int:
-    """How many events the log holds."""
-    return sum(map(len, records(home.environ).values()))
-
-
-class Reader(httpx.Client):
-    def __init__(self, server: HansardServer, user: str) -> None:
-        token = server.token(user)
-        headers = {"Authorization": f"Bearer {token}"}
-        super().__init__(base_url=server.url, headers=headers, timeout=PATIENCE)
-
-    def all(self, path: str, **query: Any) -> list[Any]:
-        """Every item of a list, page by page."""
-        items: list[Any] = []
-        while True:
-            answer = self.get(path, params=query)
-            assert answer.status_code == 200, answer.text
-            page = answer.json()
-            items += page["items"]
-            if page["next"] is None:
-                return items
-            query["cursor" if "after" not in query else "after"] = page["next"]
 
 
 @pytest.fixture(scope="module")
@@ -153,12 +127,6 @@ class TestWhatReadersSee:
                     items = reader.all("/v1/search/messages", q=word, limit=100)
                     found = {(i["message"]["chat"], i["message"]["seq"]) for i in items}
                     assert found == corpus.found(user, word, ids["chats"])
-
-
-def shown(item: Any) -> tuple[Any, ...]:
-    reactions = {reaction["user"]: reaction["emoji"] for reaction in item["reactions"]}
-    reply_to = item["reply_to"] and item["reply_to"]["seq"]
-    return (item["seq"], item["sender"], item["content"], reply_to, reactions)
 
 
 class TestAgain:

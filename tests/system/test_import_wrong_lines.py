@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.servers.hansard import HansardServer
-from tests.system.import_support import Line, hansard, records, written
+from tests.system.import_support import Line, hansard, records, summary, written
 
 TIME = "2012-01-01T10:00:00Z"
 
@@ -83,10 +83,6 @@ WRONG: list[tuple[str, Line | str]] = [
 @pytest.fixture
 def home(tmp_path: Path) -> HansardServer:
     return HansardServer(tmp_path / "data")
-
-
-def summary(home: HansardServer, *arguments: str | Path, code: int = 0) -> Any:
-    return json.loads(hansard(home.environ, "import", "--json", *arguments, code=code).stdout)
 
 
 class TestKeepGoing:

@@ -5,13 +5,14 @@ command id in the read models, which have caught up with the log before the run 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TypeVar
 
 from domain.ids import split_stream
 from domain.refusals import CHAT_NOT_FOUND, UNKNOWN_MESSAGE
 from gateway.problems import Problem
-from projections.chats import MEMBERSHIPS
+from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import FEED
+from projections.messages import MESSAGES
 from projections.outcomes import OUTCOMES
 from projections.profiles import PROFILES
 from projections.store.port import ReadStore, Scan
@@ -34,21 +35,33 @@ class Fact:
         return self.seq is None and not self.refused
 
 
+F = TypeVar("F", bound=Fact)
+
+
+class Sent(Fact):
+    """A message; `deleted` counts what the lines up to now say."""
+
+    __slots__ = ("deleted", "sender")
+
+    def __init__(self, sender: str, seq: int | None = None, *, deleted: bool = False) -> None:
+        super().__init__(seq)
+        self.sender = sender
+        self.deleted = deleted
+
+
 class Chat:
-    """A chat with those who ever were its members, and its messages by their foreign ids."""
+    """A chat with those who ever were its members, and its messages by their foreign ids.
+    `present` are its members after the lines up to now."""
 
-    __slots__ = ("id", "made", "members", "messages")
+    __slots__ = ("direct", "id", "made", "members", "messages", "present")
 
-    def __init__(self, chat: str, made: Fact) -> None:
+    def __init__(self, chat: str, made: Fact, present: Iterable[str], *, direct: bool) -> None:
         self.id = chat
         self.made = made
-        self.members: dict[str, Fact] = {}
-        self.messages: dict[str, Fact] = {}
-
-
-class _Found(NamedTuple):
-    stream: str
-    seq: int
+        self.direct = direct
+        self.present = set(present)
+        self.members: dict[str, Fact] = dict.fromkeys(self.present, made)
+        self.messages: dict[str, Sent] = {}
 
 
 class Known:
@@ -91,30 +104,31 @@ class Known:
             found = await self._find(chat_line_id(foreign))
             if found is None:
                 raise Problem(CHAT_NOT_FOUND.code, "No line before this one makes that chat.")
-            chat = self.chats[foreign] = Chat(split_stream(found.stream)[1], Fact(found.seq))
+            chat = self.chats[foreign] = await self._stored_chat(*found)
         return chat
 
-    def note_chat(self, foreign: str, chat: Chat, members: Iterable[str]) -> None:
-        """A line makes this chat with these members."""
+    def note_chat(self, foreign: str, chat: Chat) -> None:
+        """A line makes this chat."""
         known = self.chats.get(foreign)
         if known is None or known.made.refused:
-            known = self.chats[foreign] = chat
-        for user in members:
-            note(known.members, user, chat.made)
+            self.chats[foreign] = chat
 
-    async def message(self, foreign_chat: str, chat: Chat, foreign: str) -> Fact:
+    async def message(self, foreign_chat: str, chat: Chat, foreign: str) -> Sent:
         """The message of a foreign id.
 
         Raises:
             Problem: `unknown_message`.
         """
-        fact = chat.messages.get(foreign)
-        if fact is None:
+        sent = chat.messages.get(foreign)
+        if sent is None:
             found = await self._find(message_line_id(foreign_chat, foreign))
             if found is None:
                 raise Problem(UNKNOWN_MESSAGE.code, "No line before this one sends that message.")
-            fact = chat.messages[foreign] = Fact(found.seq)
-        return fact
+            key = (chat.id, found[1])
+            stored = (await self._store.get(MESSAGES, [key]))[key]
+            sent = Sent(stored.sender, stored.message, deleted=stored.gone)
+            chat.messages[foreign] = sent
+        return sent
 
     async def member(self, chat: Chat, user: str) -> Fact:
         """The joining of someone who is or was a member.
@@ -145,16 +159,24 @@ class Known:
             tries = {**tries, **trying}
         return tries
 
-    async def _find(self, command: str) -> _Found | None:
+    async def _find(self, command: str) -> tuple[str, int] | None:
+        """The stream that an earlier run sent a command to, and the seq it came to."""
         command = (await self.to_try([command]))[command]
         [events] = await self._store.scan(FEED, [Scan((command,), along="by_command", limit=1)])
         if events:
-            return _Found(events[0].stream, events[0].at)
+            return events[0].stream, events[0].at
         known = (await self._store.get(OUTCOMES, [(command,)])).get((command,))
-        return None if known is None else _Found(known.outcome.stream, known.outcome.seq)
+        return None if known is None else (known.outcome.stream, known.outcome.seq)
+
+    async def _stored_chat(self, stream: str, seq: int) -> Chat:
+        chat = split_stream(stream)[1]
+        stored = (await self._store.get(CHATS, [(chat,)]))[(chat,)]
+        [members] = await self._store.scan(MEMBERSHIPS, [Scan((chat,), along="by_chat")])
+        present = [member.user for member in members]
+        return Chat(chat, Fact(seq), present, direct=stored.kind == "direct")
 
 
-def note(facts: dict[str, Fact], name: str, fact: Fact) -> None:
+def note(facts: dict[str, F], name: str, fact: F) -> None:
     """Keep a fact, unless there is one already that holds: a line may come twice."""
     known = facts.get(name)
     if known is None or known.refused:

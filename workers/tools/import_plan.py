@@ -6,13 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from domain.chat import MAX_MEMBERS
 from domain.ids import chat_stream, user_stream
 from domain.refusals import USER_ERASED
 from gateway.problems import Problem
 from projections.vault import KeyDestroyed, Vault
 from workers.tools import import_commands as commands
 from workers.tools import import_lines as lines
-from workers.tools.import_known import Chat, Fact, Known, note
+from workers.tools.import_known import Chat, Fact, Known, Sent, note
 from workers.tools.import_lines import AnyLine, Raw
 
 
@@ -29,7 +30,7 @@ class Rejections:
     files, ends the import."""
 
     def __init__(self, keep_going: bool, tell: Callable[[Raw, Problem], None]) -> None:
-        self._keep_going = keep_going
+        self.keep_going = keep_going
         self._tell = tell
         self._end: int | None = None
         self.count = 0
@@ -37,7 +38,7 @@ class Rejections:
     def add(self, raw: Raw, problem: Problem) -> None:
         self.count += 1
         self._tell(raw, problem)
-        if not self._keep_going and (self._end is None or raw.place < self._end):
+        if not self.keep_going and (self._end is None or raw.place < self._end):
             self._end = raw.place
 
     @property
@@ -60,7 +61,11 @@ class Identified(NamedTuple):
 
 class Step(NamedTuple):
     """A line on its way. `fact` is what it brings about; `needs` is what it builds on, each by its
-    stream; `message` is the one of these that it is about."""
+    stream; `message` is the one of these that it is about.
+
+    The decider will probably refuse what is `doubtful`, by what the lines before it say. Only the
+    decider knows: a line that was imported before is not refused.
+    """
 
     of: Identified
     stream: str
@@ -68,6 +73,7 @@ class Step(NamedTuple):
     fact: Fact
     needs: tuple[tuple[str, Fact], ...] = ()
     message: Fact | None = None
+    doubtful: bool = False
 
 
 class Planner:
@@ -166,39 +172,51 @@ class Planner:
         if isinstance(line, lines.Chat):
             users = dict.fromkeys(line.members)
             members = tuple((user_stream(user), known.user(user)) for user in users)
-            chat = commands.chat_id(line)
-            known.note_chat(line.id, Chat(chat, fact), users)
-            return Step(of, chat_stream(chat), chat, fact, members)
-        return await self._step_in_chat(of, line, await known.chat(line.chat), fact)
+            chat = Chat(commands.chat_id(line), fact, users, direct=line.kind == "direct")
+            doubtful = line.id in known.chats or len(users) > MAX_MEMBERS
+            known.note_chat(line.id, chat)
+            return Step(of, chat_stream(chat.id), chat.id, fact, members, doubtful=doubtful)
+        return await self._step_in_chat(of, line, await known.chat(line.chat))
 
-    async def _step_in_chat(
-        self, of: Identified, line: lines.InChat, chat: Chat, fact: Fact
-    ) -> Step:
-        known, stream = self._known, chat_stream(chat.id)
+    async def _step_in_chat(self, of: Identified, line: lines.InChat, chat: Chat) -> Step:
+        stream, fact = chat_stream(chat.id), Fact()
         match line:
             case lines.Leave():
-                return Step(of, stream, chat.id, fact)
+                doubtful = line.user not in chat.present
+                chat.present.discard(line.user)
+                return Step(of, stream, chat.id, fact, doubtful=doubtful)
             case lines.Join():
-                user = known.user(line.user)
+                user = (user_stream(line.user), self._known.user(line.user))
+                doubtful = chat.direct or len(chat.present) >= MAX_MEMBERS
+                chat.present.add(line.user)
                 note(chat.members, line.user, fact)
-                return Step(of, stream, chat.id, fact, ((user_stream(line.user), user),))
-            case lines.Message(reply_to=None):
-                note(chat.messages, line.id, fact)
-                return Step(of, stream, chat.id, fact)
-        foreign = line.reply_to if isinstance(line, lines.Message) else line.message
-        assert foreign is not None
-        message = await known.message(line.chat, chat, foreign)
+                return Step(of, stream, chat.id, fact, (user,), doubtful=doubtful)
+            case lines.Message():
+                return await self._sending(of, line, chat)
+        message = await self._known.message(line.chat, chat, line.message)
         about = (stream, message)
         match line:
-            case lines.Message():
-                note(chat.messages, line.id, fact)
-                return Step(of, stream, chat.id, fact, (about,), message)
             case lines.Edit():
-                return Step(of, stream, chat.id, fact, (about,), message)
+                doubtful = message.deleted or line.by != message.sender
+                return Step(of, stream, chat.id, fact, (about,), message, doubtful)
             case lines.Delete():
-                by = (user_stream(line.by), known.user(line.by))
+                by = (user_stream(line.by), self._known.user(line.by))
+                message.deleted = True
                 return Step(of, stream, chat.id, fact, (about, by), message)
-            case lines.Reaction() | lines.Read():
-                member = (stream, await known.member(chat, line.user))
-                goes_to = user_stream(line.user) if isinstance(line, lines.Read) else stream
-                return Step(of, goes_to, chat.id, fact, (about, member), message)
+        member = (stream, await self._known.member(chat, line.user))
+        if isinstance(line, lines.Read):
+            goes_to = user_stream(line.user)
+            return Step(of, goes_to, chat.id, fact, (about, member), message)
+        doubtful = message.deleted or line.user not in chat.present
+        return Step(of, stream, chat.id, fact, (about, member), message, doubtful)
+
+    async def _sending(self, of: Identified, line: lines.Message, chat: Chat) -> Step:
+        stream, sent = chat_stream(chat.id), Sent(line.sender)
+        needs: tuple[tuple[str, Fact], ...] = ()
+        target = None
+        if line.reply_to is not None:
+            target = await self._known.message(line.chat, chat, line.reply_to)
+            needs = ((stream, target),)
+        doubtful = line.sender not in chat.present or line.id in chat.messages
+        note(chat.messages, line.id, sent)
+        return Step(of, stream, chat.id, sent, needs, target, doubtful)

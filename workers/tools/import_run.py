@@ -81,12 +81,15 @@ class Run:
             LogUnavailable: the import can't go on.
         """
         for step in await self._planner.plan(chunk):
-            queue = self._queues.get(step.stream)
-            if queue is None:
-                queue = self._queues[step.stream] = deque()
-                self._ready.append(step.stream)
-            queue.append(step)
-            self._open += 1
+            if step.doubtful and not self._rejections.keep_going:
+                # If it is turned down, nothing that comes after it may be under way.
+                await self._hand_on(0)
+                self._put(step)
+                await self._hand_on(0)
+                if self._rejections.ended:
+                    return
+            else:
+                self._put(step)
         await self._hand_on(READ_AHEAD)
         log = self._core.event_log
         await self._core.projector.reach({p: log.end(p) - LAG for p in log.partitions})
@@ -98,6 +101,14 @@ class Run:
             LogUnavailable: the import can't go on.
         """
         await self._hand_on(0)
+
+    def _put(self, step: Step) -> None:
+        queue = self._queues.get(step.stream)
+        if queue is None:
+            queue = self._queues[step.stream] = deque()
+            self._ready.append(step.stream)
+        queue.append(step)
+        self._open += 1
 
     async def _hand_on(self, left: int) -> None:
         while True:
