@@ -14,11 +14,12 @@ import jwt
 import msgspec
 import structlog
 
+from domain import ids
 from gateway.problems import Problem
 
 log = structlog.get_logger()
 
-USER_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+USER_ID = re.compile(ids.USER_ID)
 
 JWKS_FRESH_SECONDS = 300
 JWKS_PAUSE_SECONDS = 10

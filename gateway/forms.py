@@ -7,11 +7,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from domain.events import ChatKind, History, MessageKind
+from domain.ids import USER_ID
 from gateway.problems import Problem, invalid_request
 
 # `(?![\s\S])` is the end of the text in every dialect; `$` also matches before a last newline.
 _END = r"(?![\s\S])"
-UserId = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9._:@-]{{1,128}}{_END}")]
+UserId = Annotated[str, Meta(pattern=rf"^{USER_ID}{_END}")]
 Id = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9._:-]{{1,128}}{_END}")]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Description = Annotated[str, Meta(max_length=2048)]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from domain.ids import USER_ID
 from projections.words import query_terms
 
 MAX_QUERY = 512
@@ -16,7 +17,7 @@ MAX_TERMS = 16
 HAS = ("link", "media", "image", "file", "audio", "video", "voice_note", "location")
 """What `has:` takes. `media` stands for every kind of message that carries a media item."""
 
-_USER = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+_USER = re.compile(USER_ID)
 _CHAT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))?",

@@ -57,6 +57,7 @@ class Decider:
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._deciding = asyncio.Lock()
         self._parts: OrderedDict[PartRef, Part] = OrderedDict()
         self._receipts: OrderedDict[str, Outcome] = OrderedDict()
 
@@ -77,30 +78,43 @@ class Decider:
         return len(self._waiting)
 
     async def run(self) -> None:
-        """Decide until cancelled. What was taken is committed and answered before that."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._waiting:
-                count = min(len(self._waiting), MAX_GROUP)
-                group = [self._waiting.popleft() for _ in range(count)]
-                await asyncio.shield(self._decide(group))
-                if count >= BUSY:
-                    await asyncio.sleep(GATHER)
+        """Decide until cancelled. What was submitted is committed and answered before that."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._waiting:
+                    if await asyncio.shield(self._next_group()) >= BUSY:
+                        await asyncio.sleep(GATHER)
+        finally:
+            await self.drain()
 
     async def drain(self) -> None:
-        """Decide what waits, then return."""
-        while self._waiting:
+        """Return once all that was submitted is committed and answered."""
+        while await self._next_group():
+            pass
+
+    async def _next_group(self) -> int:
+        """Decide what waits, up to the size of a group; how many commands that were."""
+        # One group at a time: each is decided on the state that the one before it leaves.
+        async with self._deciding:
             count = min(len(self._waiting), MAX_GROUP)
             await self._decide([self._waiting.popleft() for _ in range(count)])
+            return count
 
     async def _decide(self, group: Sequence[_Waiting]) -> None:
         try:
             verdicts = await self._commit([waiting.command for waiting in group])
         except LogError as error:
-            log.error("commit_failed", commands=len(group), error=str(error))
             # Whether anything is in doubt or not, the log knows best: read it again.
             self._parts.clear()
+            if isinstance(error, Conflict) and len(group) > 1:
+                # Rejected twice, and not for receipts: what one stream has wrong in the log must
+                # not stop the others.
+                for waiting in group:
+                    await self._decide([waiting])
+                return
+            log.error("commit_failed", commands=len(group), error=str(error))
             for waiting in group:
                 waiting.reply(None)
             return

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.commands import Command
-from domain.ids import chat_stream, user_stream
+from domain.ids import USER_ID, chat_stream, user_stream
 from gateway import checks, forms
 from gateway.auth import Principal, Unauthenticated, bearer_token
 from gateway.commander import Done
@@ -28,7 +28,7 @@ ANSWER_HEADERS = "hansard.headers"
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_USER = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+_USER = re.compile(USER_ID)
 _SEQ = re.compile(r"[1-9][0-9]{0,18}")
 
 F = TypeVar("F")

@@ -5,8 +5,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+import structlog
+
 from gateway.commander import Done
 from gateway.problems import Problem
+from projections.store.port import StoreError
+
+log = structlog.get_logger()
 
 MarkKind = Literal["delivered", "read"]
 #: (user, chat, kind)
@@ -69,6 +74,11 @@ class MarkWriter:
                     result = await self._write(*place, up_to)
                 except Problem as problem:
                     result = problem
+                except StoreError:
+                    result = Problem("projection_behind", "Try again shortly.")
+                except Exception as error:
+                    log.error("mark_failed", error=type(error).__name__)
+                    result = Problem("internal_error", "Something went wrong here.")
                 for wanted, settled in waiting:
                     settled(wanted, result)
                 with contextlib.suppress(TimeoutError):

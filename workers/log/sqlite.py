@@ -1,6 +1,7 @@
 """The log of the embedded edition: one SQLite file, one writer."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -44,9 +45,16 @@ class SqliteLog:
     @classmethod
     async def open(cls, path: str) -> "SqliteLog":
         threads = (ThreadPoolExecutor(1, "log-writer"), ThreadPoolExecutor(2, "log-reader"))
-        loop = asyncio.get_running_loop()
-        recorder = await loop.run_in_executor(threads[0], LogRecorder, path)
-        return await loop.run_in_executor(threads[0], cls, recorder, threads)
+
+        def make() -> "SqliteLog":
+            return cls(LogRecorder(path), threads)
+
+        try:
+            return await _call(threads[0], make)
+        except LogError as error:
+            for pool in threads:
+                pool.shutdown(wait=False)
+            raise LogError(f"{path}: {error.__cause__}") from error
 
     @property
     def partitions(self) -> Sequence[str]:
@@ -63,14 +71,14 @@ class SqliteLog:
         if self._ends[partition] <= after:
             return LogBatch(partition, after)
         if partition == OUTCOMES:
-            rows = await self._in(self._readers, self._recorder.read_outcomes, after, limit)
+            rows = await _call(self._readers, self._recorder.read_outcomes, after, limit)
             outcomes = [self._decode_outcome(outcome) for _, outcome in rows]
             return LogBatch(partition, rows[-1][0] if rows else after, outcomes=outcomes)
         first = self._ends[EVENTS] - len(self._tail) + 1
         if after + 1 >= first:
             events = self._tail[after + 1 - first : after + 1 - first + limit]
             return LogBatch(partition, after + len(events), events)
-        rows = await self._in(self._readers, self._recorder.read_events, after, limit)
+        rows = await _call(self._readers, self._recorder.read_events, after, limit)
         events = [wire.decode(record) for _, record in rows]
         return LogBatch(partition, rows[-1][0] if rows else after, events)
 
@@ -79,14 +87,14 @@ class SqliteLog:
             found = self._recorder.select_events(stream, gt=after, limit=limit)
             return [bytes(event.state) for event in found]
 
-        return await self._in(self._readers, select)
+        return await _call(self._readers, select)
 
     async def recall(
         self, parts: Sequence[PartRef], commands: Sequence[str]
     ) -> tuple[dict[PartRef, Part], dict[str, Outcome]]:
         if not parts and not commands:
             return {}, {}
-        states, receipts = await self._in(self._writer, self._recorder.recall, parts, commands)
+        states, receipts = await _call(self._writer, self._recorder.recall, parts, commands)
         outcomes = [self._decode_outcome(receipt) for receipt in receipts]
         return (
             {(stream, part): decode_part(state) for stream, part, state in states},
@@ -109,7 +117,7 @@ class SqliteLog:
             "outcomes": [encode(o).decode() for o in group.outcomes],
             "parts": [(*ref, encode_part(part).decode()) for ref, part in group.changes.items()],
         }
-        await self._in(self._writer, lambda: self._recorder.insert_events(stored, **beside))
+        await _call(self._writer, lambda: self._recorder.insert_events(stored, **beside))
         self._tail.extend(record.envelope for record in group.records)
         if len(self._tail) > 2 * TAIL:
             del self._tail[:-TAIL]
@@ -127,10 +135,12 @@ class SqliteLog:
             self._grown[partition].set()
             self._grown[partition] = asyncio.Event()
 
-    async def _in(self, threads: ThreadPoolExecutor, call: Callable[..., T], *args: Any) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(threads, call, *args)
-        except IntegrityError as error:
-            raise Conflict(type(error).__name__) from error
-        except PersistenceError as error:
-            raise LogError(type(error).__name__) from error
+
+async def _call(threads: ThreadPoolExecutor, call: Callable[..., T], *args: Any) -> T:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(threads, call, *args)
+    except IntegrityError as error:
+        raise Conflict(type(error).__name__) from error
+    # What fails while a connection is made comes as the driver raises it.
+    except (PersistenceError, sqlite3.Error) as error:
+        raise LogError(type(error).__name__) from error

@@ -1,5 +1,7 @@
 """The hash chains of the log, followed record by record."""
 
+import msgspec
+
 from domain.catalogue import UnknownEvent, decode_data
 from domain.envelope import chain_next, chain_start, decode
 from domain.state import HEAD, Head
@@ -8,19 +10,28 @@ from workers.log import EmbeddedLog
 _PAGE = 1000
 
 
-async def streams_of(log: EmbeddedLog, newest: int | None) -> list[str]:
-    """The streams of the log, or those with the newest events."""
+async def streams_of(log: EmbeddedLog, newest: int | None) -> tuple[list[str], list[str]]:
+    """The streams of the log, or those with the newest events, and the places where it can't be
+    read."""
     streams: dict[str, None] = {}
+    unreadable: list[str] = []
     for partition in log.partitions:
-        end = log.end(partition)
+        end, size = log.end(partition), _PAGE
         after = 0 if newest is None else max(0, end - _PAGE)
         while after < end:
-            batch = await log.read(partition, after, _PAGE)
+            try:
+                batch = await log.read(partition, after, size)
+            except msgspec.DecodeError:
+                if size == 1:
+                    unreadable.append(f"the record after {after} of {partition} can't be read")
+                    break
+                size = 1
+                continue
             streams |= dict.fromkeys(envelope.stream for envelope in batch.events)
             if batch.end == after:
                 break
             after = batch.end
-    return list(streams) if newest is None else list(streams)[-newest:]
+    return list(streams) if newest is None else list(streams)[-newest:], unreadable
 
 
 async def broken(log: EmbeddedLog, stream: str) -> str | None:

@@ -167,8 +167,8 @@ async def _store(report: Report, log: EmbeddedLog, store: ReadStore) -> None:
 
 
 async def _chains(report: Report, log: EmbeddedLog, everything: bool) -> None:
-    streams = await streams_of(log, None if everything else SAMPLE)
-    faults = [fault for stream in streams if (fault := await broken(log, stream)) is not None]
+    streams, faults = await streams_of(log, None if everything else SAMPLE)
+    faults += [fault for stream in streams if (fault := await broken(log, stream)) is not None]
     which = f"all {len(streams):,} streams" if everything else f"the {len(streams)} newest streams"
     report.add("hash chains", not faults, "; ".join(faults) or f"{which} are whole")
 

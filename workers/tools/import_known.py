@@ -28,7 +28,7 @@ class Fact:
     def __init__(self, seq: int | None = None) -> None:
         self.seq = seq
         self.refused = False
-        self.waiting: list[str] = []
+        self.waiting: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:

@@ -22,7 +22,7 @@ from workers.tools.import_lines import Raw, type_of
 from workers.tools.import_plan import Planner, Policy, Rejections, Step
 
 #: Lines that were read and are not durable yet.
-READ_AHEAD = 16_384
+READ_AHEAD = 8192
 #: Commands on their way; the decider's own queue is longer.
 IN_FLIGHT = 1024
 #: Events that the read models may be behind. The log still has these in memory.
@@ -71,8 +71,8 @@ class Run:
         self._ready: deque[str] = deque()
         self._open = 0
         self._in_flight = 0
-        self._settled = asyncio.Event()
-        self._unavailable = False
+        self._answers: deque[tuple[Step, Verdict | None]] = deque()
+        self._answered = asyncio.Event()
 
     async def take(self, chunk: Sequence[Raw]) -> None:
         """Take the next lines, and hand on what can go.
@@ -111,15 +111,16 @@ class Run:
         self._open += 1
 
     async def _hand_on(self, left: int) -> None:
+        """Hand on what can go, until no more than `left` lines are open."""
         while True:
-            self._settled.clear()
+            self._answered.clear()
+            self._take_answers()
             while self._ready and self._in_flight < IN_FLIGHT:
                 await self._advance(self._ready.popleft())
-            if self._unavailable:
-                raise LogUnavailable
             if self._open <= left:
                 return
-            await self._settled.wait()
+            if not self._answers:
+                await self._answered.wait()
 
     async def _advance(self, stream: str) -> None:
         queue = self._queues[stream]
@@ -130,7 +131,7 @@ class Run:
                 continue
             awaited = next((fact for _, fact in step.needs if fact.open), None)
             if awaited is not None:
-                awaited.waiting.append(stream)
+                awaited.waiting = (*awaited.waiting, stream)
                 return
             queue.popleft()
             try:
@@ -162,20 +163,25 @@ class Run:
             time=step.of.time,
             key=self._planner.message_key(line),
         )
-        self._core.commander.start(command, partial(self._decided, step))
+        self._core.commander.start(command, partial(self._answer, step))
         self._in_flight += 1
 
-    def _decided(self, step: Step, verdict: Verdict | None) -> None:
-        self._in_flight -= 1
-        if verdict is None:
-            self._unavailable = True
-            self._settled.set()
-        elif verdict.outcome.status == "refused":
-            self._rejections.add(step.of.raw, refused(verdict.outcome))
-            self._settle(step, None)
-        else:
-            self.tally.add(step.of.raw, type_of(step.of.line), verdict)
-            self._settle(step, verdict.outcome.seq)
+    def _answer(self, step: Step, verdict: Verdict | None) -> None:
+        self._answers.append((step, verdict))
+        self._answered.set()
+
+    def _take_answers(self) -> None:
+        while self._answers:
+            step, verdict = self._answers.popleft()
+            self._in_flight -= 1
+            if verdict is None:
+                raise LogUnavailable
+            if verdict.outcome.status == "refused":
+                self._rejections.add(step.of.raw, refused(verdict.outcome))
+                self._settle(step, None)
+            else:
+                self.tally.add(step.of.raw, type_of(step.of.line), verdict)
+                self._settle(step, verdict.outcome.seq)
 
     def _settle(self, step: Step, seq: int | None) -> None:
         """Note what has become of a line; without a seq it was turned down."""
@@ -183,5 +189,4 @@ class Run:
         fact = step.fact
         fact.seq, fact.refused = seq, seq is None
         self._ready.extend(fact.waiting)
-        fact.waiting = []
-        self._settled.set()
+        fact.waiting = ()
