@@ -15,10 +15,7 @@ _VARIANT = "89ab"
 def _derived(*parts: str) -> str:
     """A UUIDv5 (RFC 9562, section 5.5). Every command takes one or two; `uuid.uuid5` makes an
     object on the way to the text and takes four times as long."""
-    hashed = #: The form of a user id.
-USER_ID = r"[A-Za-z0-9._:@-]{1,128}"
-
-_NAMESPACE_HASHED.copy()
+    hashed = _NAMESPACE_HASHED.copy()
     hashed.update("\0".join(parts).encode())
     digits = hashed.hexdigest()
     variant = _VARIANT[int(digits[16], 16) & 3]
