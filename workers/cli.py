@@ -127,7 +127,7 @@ app.add_typer(doctor, name="doctor")
 
 
 @doctor.callback()
-def examine(
+def doctor_(
     context: typer.Context,
     verify: Annotated[
         bool, typer.Option("--verify", help="Follow the hash chains of all streams.")
@@ -150,8 +150,8 @@ def examine(
         raise typer.Exit(EXIT_WRONG)
 
 
-@doctor.command()
-def retry(
+@doctor.command("retry")
+def retry_(
     stream: Annotated[
         str | None, typer.Argument(help="Such as chats/…; all that are stale without.")
     ] = None,
@@ -199,6 +199,7 @@ def _one_line() -> Iterator[None]:
         print(f"hansard: {error}", file=sys.stderr)
         raise typer.Exit(EXIT_REFUSED) from error
     except KeyboardInterrupt as error:
+        print("hansard: interrupted", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from error
 
 

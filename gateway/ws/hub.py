@@ -71,7 +71,7 @@ class Hub:
         self._rooms: dict[str, _Room] = {}
         self._rooms_of: dict[str, set[str]] = {}
         self._changes: dict[str, list[dict[str, int]]] = {}
-        self._hidden: OrderedDict[tuple[str, str, int], None] = OrderedDict()
+        self._hidden: OrderedDict[tuple[str, int], set[str]] = OrderedDict()
         self._waiting: list[Publication] = []
         self._arrived = asyncio.Event()
         realtime.listen(self._take)
@@ -252,7 +252,8 @@ class Hub:
 
     def _note(self, published: Publication, user: str) -> None:
         if published.message is not None and user in self._users:
-            self._hidden[user, chat_stream(published.chat), published.message] = None
+            place = (chat_stream(published.chat), published.message)
+            self._hidden.setdefault(place, set()).add(user)
             while len(self._hidden) > REMEMBERED_HIDDEN:
                 self._hidden.popitem(last=False)
         if published.type in ("user.suspended", "user.erased"):
@@ -297,9 +298,8 @@ class Hub:
             place: {document.user for document in documents}
             for place, documents in zip(asked, found, strict=True)
         }
-        for user, stream, message in self._hidden:
-            if (stream, message) in hidden:
-                hidden[stream, message].add(user)
+        for place, users in hidden.items():
+            users |= self._hidden.get(place, set())
         return hidden
 
     async def _show_receipt(self, published: Publication) -> None:

@@ -35,7 +35,7 @@ class Noted:
 
     async def recall(
         self, parts: Sequence[PartRef], commands: Sequence[str]
-    ) -> tuple[Mapping[PartRef, Part], Mapping[str, Outcome]]:
+    ) -> tuple[dict[PartRef, Part], dict[str, Outcome]]:
         return await self.log.recall(parts, commands)
 
     async def commit(self, group: Group) -> None:

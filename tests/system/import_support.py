@@ -78,7 +78,7 @@ class Reader(httpx.Client):
     def __init__(self, server: HansardServer, user: str) -> None:
         token = server.token(user)
         headers = {"Authorization": f"Bearer {token}"}
-        super().__init__(base_url=server.url, headers=headers, timeout=PATIENCE)
+        super().__init__(base_url=server.url, headers=headers, timeout=PATIENCE, verify=False)
 
     def all(self, path: str, **query: Any) -> list[Any]:
         """Every item of a list, page by page."""

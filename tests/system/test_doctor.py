@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from domain.ids import direct_chat_id
 from tests.servers.hansard import HansardServer
 from tests.system.import_support import Reader, hansard
 
@@ -31,19 +32,27 @@ def wrong(found: dict[str, Any]) -> list[str]:
     return [check for check, finding in found.items() if not finding["ok"]]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> HansardServer:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with two chats in it, whose server has stopped."""
-    server = HansardServer(tmp_path / "data").start()
+    server = HansardServer(tmp_path_factory.mktemp("doctor") / "data").start()
     for user in ("ann", "ben", "cid"):
         with Reader(server, user) as person:
             person.put("/v1/me", json={"name": user.title()}).raise_for_status()
     with Reader(server, "ann") as ann:
         for other in ("ben", "cid"):
-            chat = direct(ann, other)
-            send(ann, chat, "hello").raise_for_status()
-    server.stop()
-    return server
+            send(ann, direct(ann, other), "hello").raise_for_status()
+    assert server.stop() == 0
+    return server.folder
+
+
+@pytest.fixture
+def home(filled: Path, tmp_path: Path) -> Iterator[HansardServer]:
+    """A copy of it."""
+    shutil.copytree(filled, tmp_path / "data")
+    home = HansardServer(tmp_path / "data")
+    yield home
+    home.stop()
 
 
 def direct(person: httpx.Client, other: str) -> str:
@@ -63,13 +72,7 @@ def log_of(home: HansardServer) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def stream_of(home: HansardServer, user: str) -> str:
-    """The stream of Ann's chat with this user."""
-    home.start()
-    with Reader(home, "ann") as ann:
-        stream = f"chats/{direct(ann, user)}"
-    home.stop()
-    return stream
+WITH_BEN = f"chats/{direct_chat_id('ann', 'ben')}"
 
 
 class TestWhatItFinds:
@@ -95,7 +98,6 @@ class TestWhatItFinds:
     def test_a_server_that_does_not_answer(self, home: HansardServer) -> None:
         home.start()
         assert wrong(findings(home, ok=False, HANSARD_PORT="1")) == ["server"]
-        home.stop()
 
     def test_what_others_can_look_into(self, home: HansardServer) -> None:
         home.folder.chmod(0o755)
@@ -115,7 +117,6 @@ class TestWhatItFinds:
 
     def test_a_log_put_back_from_an_older_copy(self, home: HansardServer) -> None:
         copy = shutil.copy(home.folder / "log.db", home.folder.parent / "older")
-        stream_of(home, "ben")
         home.start()
         with Reader(home, "ann") as ann:
             send(ann, direct(ann, "ben"), "newer").raise_for_status()
@@ -138,26 +139,24 @@ class TestWhatItFinds:
         ],
     )
     def test_a_record_that_was_touched(self, home: HansardServer, change: str, told: str) -> None:
-        stream = stream_of(home, "ben")
         with log_of(home) as log:
             log.execute(
                 f"UPDATE stored_events {change} WHERE originator_id = ? AND originator_version = 2",
-                (stream,),
+                (WITH_BEN,),
             )
             log.execute("UPDATE stored_events SET state = CAST(state AS BLOB)")
         found = findings(home, "--verify", ok=False)
         assert wrong(found) == ["hash chains"]
-        assert f"{stream}{told}" in found["hash chains"]["detail"]
+        assert f"{WITH_BEN}{told}" in found["hash chains"]["detail"]
 
     def test_a_record_that_was_taken_out(self, home: HansardServer) -> None:
-        stream = stream_of(home, "ben")
         with log_of(home) as log:
             log.execute(
                 "DELETE FROM stored_events WHERE originator_id = ? AND originator_version = 1",
-                (stream,),
+                (WITH_BEN,),
             )
         found = findings(home, "--verify", ok=False)
-        assert f"{stream}/1 is missing" in found["hash chains"]["detail"]
+        assert f"{WITH_BEN}/1 is missing" in found["hash chains"]["detail"]
 
 
 class Poison:
@@ -228,7 +227,7 @@ def _encoded(envelope: Any) -> bytes:
 class TestStaleStreams:
     @pytest.fixture
     def poison(self, home: HansardServer) -> Poison:
-        return Poison(home, stream_of(home, "ben"))
+        return Poison(home, WITH_BEN)
 
     def test_stop_alone_and_go_on_after_a_retry(self, home: HansardServer, poison: Poison) -> None:
         chat = poison.stream.removeprefix("chats/")
@@ -256,13 +255,11 @@ class TestStaleStreams:
             items = ben.all(f"/v1/chats/{chat}/messages", after=0)
             shown = [item["content"] for item in items if item["kind"] != "system"]
         assert shown == ["hello", "kept"]
-        home.stop()
 
     def test_a_retry_needs_the_folder_alone(self, home: HansardServer) -> None:
         home.start()
         ended = hansard(home.environ, "doctor", "retry", code=2)
         assert ended.stderr.endswith(f"is in use by process {home.pid}: stop it first\n")
-        home.stop()
 
     def test_a_stream_that_is_not_stale(self, home: HansardServer) -> None:
         assert "users/ann is not stale" in (

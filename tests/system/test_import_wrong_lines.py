@@ -76,6 +76,7 @@ WRONG: list[tuple[str, Line | str]] = [
     ("chat_not_found", about("read", user="eve")),
     ("user_not_found", {"type": "join", "chat": "g", "user": "nobody", "time": TIME}),
     ("direct_chat", {"type": "join", "chat": "d", "user": "eve", "time": TIME}),
+    ("direct_chat", {"type": "leave", "chat": "d", "user": "ben", "time": TIME}),
     ("user_not_found", {"type": "leave", "chat": "g", "user": "eve", "time": TIME}),
 ]
 

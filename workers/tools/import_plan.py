@@ -182,7 +182,7 @@ class Planner:
         stream, fact = chat_stream(chat.id), Fact()
         match line:
             case lines.Leave():
-                doubtful = line.user not in chat.present
+                doubtful = chat.direct or line.user not in chat.present
                 chat.present.discard(line.user)
                 return Step(of, stream, chat.id, fact, doubtful=doubtful)
             case lines.Join():

@@ -151,6 +151,9 @@ async def run_import(
     """
     summary = Summary()
     started = time.monotonic()
+    if map_file is not None and not map_file.parent.is_dir():
+        summary.failure = f"{map_file}: there is no such folder"
+        return summary
     try:
         surveys = [survey(file) for file in files]
     except (OSError, EOFError, zlib.error) as error:
@@ -179,7 +182,7 @@ async def run_import(
     summary.unchanged = tally.unchanged
     summary.lines = dict(sorted(sum(tally.right.values(), Counter()).items()))
     summary.seconds = round(time.monotonic() - started, 3)
-    summary.lines_per_second = round(tally.total / summary.seconds)
+    summary.lines_per_second = round(tally.total / max(summary.seconds, 0.001))
     return summary
 
 

@@ -5,8 +5,8 @@ import os
 import resource
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,13 +94,16 @@ def no_space(log: SqliteLog) -> Iterator[None]:
     written = os.path.getsize(f"{log._recorder.datastore.pool.db_name}-wal")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (written, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("full", [no_new_pages, no_space])
-async def test_on_a_full_disk_a_group_fails_whole(path: Path, full: object) -> None:
-    assert callable(full)
+async def test_on_a_full_disk_a_group_fails_whole(
+    path: Path, full: Callable[[SqliteLog], AbstractContextManager[None]]
+) -> None:
     log = await opened(path)
     scribe = Scribe()
     await log.commit(scribe.group(("ann", "Ann"), ("bob", None)))
