@@ -9,7 +9,7 @@ run: $(VENV)/.run
 	$(BIN)/hansard serve
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=15
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
