@@ -29,7 +29,7 @@ from projections.keyring.port import Keyring
 KEEP_SECONDS = 60.0
 
 _DERIVED_KEYS = 4096
-_OPENED = 2048
+_OPENED = 8192
 
 #: Stream, command, field.
 _Place = tuple[str, str, str]

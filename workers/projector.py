@@ -73,7 +73,7 @@ class Projector:
                 self._applying.pop(partition, None)
                 self._reached[partition] = batch.end
                 await self._tell()
-                if self._log.end(partition) > batch.end:
+                if batch.end < self._log.end(partition) and len(batch.events) < BATCH:
                     await asyncio.sleep(GATHER)
             except (StoreError, LogError, KeyringError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))
