@@ -129,9 +129,11 @@ class Planner:
                 continue
             if not isinstance(line, lines.WithOwnId):
                 command = commands.nth_id(command, self._repeats(raw, command))
-            identified.append(Identified(raw, line, time, command))
-        tries = await self._known.to_try(each.command for each in identified)
-        return [each._replace(command=tries[each.command]) for each in identified]
+            identified.append((raw, line, time, command))
+        tries = await self._known.to_try(command for _, _, _, command in identified)
+        return [
+            Identified(raw, line, time, tries[command]) for raw, line, time, command in identified
+        ]
 
     def _keys(self, line: AnyLine) -> Sequence[str]:
         writer = user_stream(commands.actor(line))

@@ -25,6 +25,8 @@ from workers.tools.import_plan import Planner, Policy, Rejections, Step
 READ_AHEAD = 8192
 #: Commands on their way; the decider's own queue is longer.
 IN_FLIGHT = 1024
+#: Commands made before the decider and the projector have their turn.
+SLICE = 32
 #: Events that the read models may be behind. The log still has these in memory.
 LAG = 3000
 
@@ -71,6 +73,7 @@ class Run:
         self._ready: deque[str] = deque()
         self._open = 0
         self._in_flight = 0
+        self._started = 0
         self._answers: deque[tuple[Step, Verdict | None]] = deque()
         self._answered = asyncio.Event()
 
@@ -165,6 +168,9 @@ class Run:
         )
         self._core.commander.start(command, partial(self._answer, step))
         self._in_flight += 1
+        self._started += 1
+        if self._started % SLICE == 0:
+            await asyncio.sleep(0)
 
     def _answer(self, step: Step, verdict: Verdict | None) -> None:
         self._answers.append((step, verdict))
