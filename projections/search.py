@@ -14,13 +14,17 @@ FILTER = "\x01"
 
 
 class MessageWords(Document, frozen=True):
-    """`terms` counts each word of a message, `length` all of them; both empty once it is gone."""
+    """`terms` counts each word of a message, `length` all of them; both empty once it is gone.
+
+    `expires_at` is the message's, so that ranking need not read every message that it ranks.
+    """
 
     chat: str
     message: int
     time: str
     sender: str
     kind: str
+    expires_at: str | None = None
     terms: dict[str, int] = msgspec.field(default_factory=dict)
     length: int = 0
 
@@ -85,6 +89,7 @@ def _fold(seen: Seen, docs: WorkingSet) -> Made:
                         time=envelope.time,
                         sender=envelope.actor,
                         kind=data.kind,
+                        expires_at=data.expires_at,
                     ),
                     seen.clear.get("content"),
                 ),

@@ -1,7 +1,7 @@
 """How far messages have come: sent, delivered, read; to whom, and when first."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from projections.chats import MEMBERSHIPS, Membership
@@ -13,6 +13,10 @@ from projections.views.reading import NotFound, Reading
 from projections.views.shapes import ChatReceipt, Listing, Receipt, Status
 from projections.views.visibility import one_visible
 
+#: Members of a chat read at first for statuses, and by how much more each time they do not settle
+#: them: in a large group mostly one of the longest-standing has not received a message.
+_FIRST_MEMBERS = 16
+_MORE_MEMBERS = 8
 #: Messages of one sender read in one go while looking for one that was sent by hand.
 _MAX_CHUNK = 256
 
@@ -42,7 +46,11 @@ class Roll:
     Statuses take one pass over the members and then a search by bisection a message.
     """
 
-    def __init__(self, members: Iterable[Membership], marks: Iterable[Mark]) -> None:
+    def __init__(
+        self, members: Iterable[Membership], marks: Iterable[Mark], *, whole: bool = True
+    ) -> None:
+        """`whole` tells whether these are all members."""
+        self._whole = whole
         by_user = {mark.user: mark for mark in marks}
         self.members = sorted(members, key=lambda member: (member.joined, member.user))
         self._joined = [member.joined for member in self.members]
@@ -55,6 +63,17 @@ class Roll:
 
     def receipts(self) -> Sequence[ChatReceipt]:
         return self._receipts
+
+    def settles(self, messages: Iterable[Message]) -> bool:
+        """Whether members that are not here could not change the status of any of these."""
+        return self._whole or all(
+            message.ordinal is None or self._lacking(message) for message in messages
+        )
+
+    def _lacking(self, message: Message) -> bool:
+        """Whether somebody who joined before the message has not received it."""
+        before = bisect_left(self._joined, message.message)
+        return self._delivered[before].but(message.sender) < message.message
 
     def status(self, message: Message) -> Status:
         """Delivered or read once every other member who joined before the message has it."""
@@ -76,13 +95,28 @@ def _reached(member: Membership, mark: Mark | None) -> ChatReceipt:
     return ChatReceipt(user=member.user, delivered_up_to=delivered, read_up_to=read)
 
 
-async def rolls(reading: Reading, chats: Iterable[str]) -> dict[str, Roll]:
-    """The rolls of these chats, by chat."""
-    ids = list(chats)
-    scans = [Scan((chat,), along="by_chat") for chat in ids]
-    members = await reading.scan(MEMBERSHIPS, scans)
-    marks = await reading.scan(MARKS, scans)
-    return {chat: Roll(m, n) for chat, m, n in zip(ids, members, marks, strict=True)}
+async def rolls(reading: Reading, wanted: Mapping[str, Sequence[Message]]) -> dict[str, Roll]:
+    """Rolls of these chats, by chat, with as many members as the statuses of the messages take."""
+    settled: dict[str, Roll] = {}
+    count = _FIRST_MEMBERS
+    while open := [chat for chat in wanted if chat not in settled]:
+        scans = [Scan((chat,), along="by_chat", limit=count) for chat in open]
+        members = await reading.scan(MEMBERSHIPS, scans)
+        marks = await reading.get(MARKS, [(m.user, m.chat) for some in members for m in some])
+        for chat, some in zip(open, members, strict=True):
+            known = [marks[m.user, chat] for m in some if (m.user, chat) in marks]
+            roll = Roll(some, known, whole=len(some) < count)
+            if roll.settles(wanted[chat]):
+                settled[chat] = roll
+        count *= _MORE_MEMBERS
+    return settled
+
+
+async def _whole_roll(reading: Reading, chat: str) -> Roll:
+    scans = [Scan((chat,), along="by_chat")]
+    [members] = await reading.scan(MEMBERSHIPS, scans)
+    [marks] = await reading.scan(MARKS, scans)
+    return Roll(members, marks)
 
 
 async def of_chat(reading: Reading, user: str, chat: str) -> Listing[ChatReceipt]:
@@ -92,7 +126,7 @@ async def of_chat(reading: Reading, user: str, chat: str) -> Listing[ChatReceipt
         NotFound: `chat_not_found`.
     """
     await access_to(reading, user, chat)
-    roll = (await rolls(reading, [chat]))[chat]
+    roll = await _whole_roll(reading, chat)
     return Listing(items=roll.receipts(), next=None)
 
 
@@ -106,7 +140,7 @@ async def of_message(reading: Reading, user: str, chat: str, seq: int) -> Listin
     message = await one_visible(reading, access, seq)
     if message.ordinal is None:
         raise NotFound("message_not_found")
-    roll = (await rolls(reading, [chat]))[chat]
+    roll = await _whole_roll(reading, chat)
     others = [m for m in roll.members if m.joined < seq and m.user != message.sender]
     read = await _reached_at(reading, others, "read", seq)
     delivered = await _reached_at(reading, others, "delivered", seq)

@@ -61,7 +61,10 @@ class Rendering:
         found = await reading.get(MESSAGES, answered - at_hand.keys())
         unseen = await hidden(reading, accesses, answered)
         media = await reading.get(MEDIA, {(m.media,) for m in shown if m.media is not None})
-        rolled = await rolls(reading, {m.chat for m in messages}.union(chats))
+        by_chat: dict[str, list[Message]] = {chat: [] for chat in chats}
+        for message in messages:
+            by_chat.setdefault(message.chat, []).append(message)
+        rolled = await rolls(reading, by_chat)
         return Rendering(reading, accesses, messages, {**at_hand, **found}, unseen, media, rolled)
 
     def sealed(self) -> Iterable[Held | None]:

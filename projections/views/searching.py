@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from domain import instants
-from projections.messages import MESSAGES, Message
+from projections.messages import MESSAGES
 from projections.search import MESSAGE_WORDS, MessageWords, from_term, has_term
 from projections.search_query import SearchQuery
 from projections.store.port import Match
@@ -26,10 +26,10 @@ Sort = Literal["recent", "relevance"]
 
 
 class _Hit(NamedTuple):
-    """A match whose message its reader can see, and its place in the answer."""
+    """A match that its reader can see, and its place in the answer."""
 
     place: shapes.Place
-    message: Message
+    words: MessageWords
 
 
 async def messages(
@@ -96,7 +96,7 @@ async def _recent(
     while True:
         found = await reading.store.match(MESSAGE_WORDS, match)
         seen = await _seen(reading, accesses, found)
-        yield [_Hit((words.time, words.chat, words.message), m) for words, m in seen]
+        yield [_Hit((words.time, words.chat, words.message), words) for words in seen]
         if len(found) < match.limit:
             return
         last = found[-1]
@@ -115,10 +115,10 @@ async def _relevant(
     ranked: list[_Hit] = []
     while len(ranked) < MAX_RANKED:
         found = await reading.store.match(MESSAGE_WORDS, match)
-        for words, message in await _seen(reading, accesses, found):
+        for words in await _seen(reading, accesses, found):
             count = _occurrences(words, query)
             place = (count, words.length, words.time, words.chat, words.message)
-            ranked.append(_Hit(place, message))
+            ranked.append(_Hit(place, words))
         if len(found) < match.limit:
             break
         last = found[-1]
@@ -147,17 +147,16 @@ def _rank(place: shapes.Place) -> tuple[float | str | int, ...]:
 
 async def _seen(
     reading: Reading, accesses: Mapping[str, Access], found: Sequence[MessageWords]
-) -> list[tuple[MessageWords, Message]]:
-    """The matches whose messages the reader can see, in their order."""
-    places = [(w.chat, w.message) for w in found if w.message >= accesses[w.chat].floor]
-    unseen = await hidden(reading, accesses, places)
-    known = await reading.get(MESSAGES, [place for place in places if place not in unseen])
-    return [
-        (words, message)
+) -> list[MessageWords]:
+    """The matches that the reader can see, in their order."""
+    in_sight = [
+        words
         for words in found
-        if (message := known.get((words.chat, words.message))) is not None
-        and not reading.gone(message)
+        if words.message >= accesses[words.chat].floor
+        and (words.expires_at is None or words.expires_at > reading.now)
     ]
+    unseen = await hidden(reading, accesses, ((w.chat, w.message) for w in in_sight))
+    return [words for words in in_sight if (words.chat, words.message) not in unseen]
 
 
 async def _page(
@@ -184,18 +183,24 @@ async def _page(
 async def _shown(
     reading: Reading, accesses: Mapping[str, Access], hits: Sequence[_Hit], query: SearchQuery
 ) -> list[tuple[shapes.Place, shapes.Found]]:
-    chats = {hit.message.chat: accesses[hit.message.chat].chat for hit in hits}
-    rendering = await Rendering.of(reading, accesses, [hit.message for hit in hits])
+    chats = {hit.words.chat: accesses[hit.words.chat].chat for hit in hits}
+    known = await reading.get(MESSAGES, [(hit.words.chat, hit.words.message) for hit in hits])
+    rendering = await Rendering.of(reading, accesses, list(known.values()))
     await reading.unlock(
         [*rendering.sealed(), *(field for chat in chats.values() for field in sealed(chat))]
     )
-    briefs = {id: brief(reading, chat, rendering.rolls[id].members) for id, chat in chats.items()}
+    briefs = {id: brief(reading, chats[id], roll.members) for id, roll in rendering.rolls.items()}
     shown = []
-    for place, hit in hits:
-        message = rendering.show(hit)
+    for place, words in hits:
+        found = known.get((words.chat, words.message))
+        # It may have gone since the index was asked.
+        if found is None or reading.gone(found):
+            continue
+        message = rendering.show(found)
         # What can't be read any more is not found by its words either.
         if not message.erased:
             places = highlights(message.content or "", query.words, query.prefix)
-            found = shapes.Found(message=message, chat=briefs[hit.chat], highlights=places)
-            shown.append((place, found))
+            shown.append(
+                (place, shapes.Found(message=message, chat=briefs[words.chat], highlights=places))
+            )
     return shown
