@@ -142,6 +142,13 @@ class NoteImport(Action, frozen=True, tag="note_import"):
     lines: dict[str, int]
 
 
+# To any stream
+
+
+class Unreadable(Action, frozen=True, tag="unreadable"):
+    """Stands for what could not be decoded; it is refused."""
+
+
 AnyAction = (
     CreateChat
     | ChangeChat
@@ -160,6 +167,7 @@ AnyAction = (
     | HideMessage
     | UploadMedia
     | NoteImport
+    | Unreadable
 )
 
 #: Actions whose refusal or lack of effect leaves no receipt: they repeat harmlessly.

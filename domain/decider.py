@@ -9,7 +9,7 @@ import msgspec
 from domain import account, chat, operator
 from domain import commands as c
 from domain import events as e
-from domain.catalogue import WIRE_NAMES
+from domain.catalogue import WIRE_NAMES, decode_data
 from domain.envelope import (
     SPEC_VERSION,
     Basis,
@@ -96,6 +96,8 @@ def refuse(
 
 
 def _decide(state: State, command: c.Command, now: str) -> chat.Decision:
+    if isinstance(command.action, c.Unreadable):
+        return INTERNAL_ERROR
     if command.stream.startswith("chats/"):
         return chat.decide(state, command, now)
     if command.stream.startswith("users/"):
@@ -167,6 +169,36 @@ def evolve(
     if stream.startswith("users/"):
         return account.evolve(state, event, command.basis)
     return {}
+
+
+def replay(state: State, record: Record, known: c.Outcome | None) -> tuple[Changes, c.Outcome | None]:
+    """What a record of the log makes of its stream's state, and of its command's receipt.
+
+    `known` is the receipt as the records before it leave it. Null when the command leaves none.
+    """
+    envelope = record.envelope
+    event = decode_data(envelope)
+    head = cast(Head | None, state.get(HEAD))
+    ordinal = event.ordinal if isinstance(event, e.MessageSent) else None
+    changes = evolve(state, envelope.stream, event, envelope.seq, envelope)
+    changes[HEAD] = Head(
+        envelope.seq,
+        envelope.time,
+        chain_next(record.value),
+        ordinal or (head.ordinal if head is not None else 0),
+    )
+    if isinstance(event, e.ChatRead | e.ChatDelivered):
+        return changes, None
+    return changes, c.Outcome(
+        command=envelope.commandid,
+        digest=envelope.commanddigest,
+        stream=envelope.stream,
+        status="accepted",
+        time=envelope.time,
+        seq=envelope.seq,
+        first=known.first if known is not None else envelope.seq,
+        ordinal=ordinal or (known.ordinal if known is not None else None),
+    )
 
 
 def _basis(command: c.Command, event: e.Event) -> tuple[Basis, ...]:

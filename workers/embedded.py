@@ -22,7 +22,8 @@ from projections.store import open_store
 from projections.store.port import ReadStore, StoreError
 from projections.vault import Vault
 from workers.data_lock import DataLock
-from workers.decider import Decider, Overloaded
+from workers.deciders import open_deciders
+from workers.deciders.port import Deciders, Overloaded
 from workers.log import EmbeddedLog, open_log
 from workers.log.port import LogError
 from workers.projector import Projector

@@ -15,7 +15,9 @@ from domain.decider import Verdict
 from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
 from domain.state import Part
-from workers.decider import MAX_GROUP, MAX_WAITING, Decider, Overloaded
+from workers.deciders.group import MAX_GROUP
+from workers.deciders.local import MAX_WAITING, LocalDecider
+from workers.deciders.port import Overloaded
 from workers.log import open_log
 from workers.log.port import Group, LogBatch, PartRef
 from workers.log.sqlite import SqliteLog
@@ -52,7 +54,7 @@ class Desk:
         self.log = log
         self.ledger = Noted(log)
         self.now = NOW
-        self.decider = Decider(self.ledger, lambda: self.now)
+        self.decider = LocalDecider(self.ledger, lambda: self.now)
         self.replies: list[tuple[Command, Verdict | None]] = []
         self._answered = asyncio.Event()
 

@@ -1,9 +1,9 @@
 """The log as its two users see it: those who read events, and the decider that writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from domain.commands import Outcome
+from domain.commands import Command, Outcome
 from domain.decider import Record
 from domain.envelope import Envelope
 from domain.state import Part
@@ -15,8 +15,13 @@ class LogError(Exception):
     """The log did not do what it was asked, and nothing of it was done."""
 
 
+class Fenced(LogError):
+    """Another process has become the single writer: this one has to let go and ask anew."""
+
+
 class Conflict(LogError):
-    """The log holds a receipt or an event already that the group brings."""
+    """The log rejects the group for its content: it holds a receipt or an event already that the
+    group brings, or a record is none that it takes."""
 
 
 class LogBatch(NamedTuple):
@@ -57,12 +62,15 @@ class Group(NamedTuple):
     """What a group of commands comes to. All of it is committed, or none.
 
     `receipts` are of all commands that leave one, `outcomes` of those among them without events.
+    `upto` is the place, in the queue of commands, of the last one that this and all groups before
+    it have decided.
     """
 
     records: Sequence[Record]
     receipts: Sequence[Outcome]
     outcomes: Sequence[Outcome]
     changes: Mapping[PartRef, Part]
+    upto: int = 0
 
 
 class Ledger(Protocol):
@@ -80,3 +88,52 @@ class Ledger(Protocol):
             Conflict: nothing was written; the decider did not know all receipts and states.
             LogError: nothing was written.
         """
+
+
+class ReplyTo(NamedTuple):
+    """Where the reply to a command goes: a mailbox of realtime, and the number of the question."""
+
+    mailbox: str
+    number: int
+
+
+class Asked(NamedTuple):
+    """A command in its queue. `place` is that after it."""
+
+    command: Command
+    place: int
+    reply_to: ReplyTo | None
+
+
+class Tenure(Ledger, Protocol):
+    """A partition whose single writer this process is, until it is fenced or its log fails."""
+
+    @property
+    def partition(self) -> int: ...
+
+    async def next(self, limit: int) -> Sequence[Asked]:
+        """The next commands, once there are any.
+
+        Raises:
+            LogError: the tenure is over.
+        """
+
+
+class CommandLog(Protocol):
+    """The queue of commands between gateways and deciders."""
+
+    async def put(self, command: Command, reply_to: ReplyTo) -> None:
+        """Append durably.
+
+        Raises:
+            LogError: whether it was appended is not known.
+        """
+
+    async def hold(self, work: Callable[[Tenure], Awaitable[None]]) -> None:
+        """Until cancelled, have the work done for every partition that falls to this process.
+
+        The work ends with the `LogError` of its tenure, or is cancelled when the partition goes to
+        another process.
+        """
+
+    async def close(self) -> None: ...

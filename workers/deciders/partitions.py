@@ -1,0 +1,53 @@
+"""The decider of a log with many partitions: takes commands from their queue, decides, replies."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from domain.decider import Verdict
+from projections.realtime.port import Realtime, RealtimeError
+from workers.deciders.group import MAX_GROUP, GroupDecider
+from workers.deciders.replies import encode_reply
+from workers.log.port import Asked, Tenure
+
+#: Groups this large are followed by a pause of so many seconds: a transaction that begins while the
+#: one before it is just completing waits longer than that.
+BUSY = 4
+GATHER = 0.002
+
+
+class PartitionDecider:
+    """Group commit: what arrives while a transaction is under way joins the next group."""
+
+    def __init__(self, realtime: Realtime, clock: Callable[[], int]) -> None:
+        """`clock` gives milliseconds since 1970."""
+        self._realtime = realtime
+        self._clock = clock
+
+    async def work(self, tenure: Tenure) -> None:
+        """Decide on what comes to a partition.
+
+        Raises:
+            LogError: the tenure is over.
+        """
+        decider = GroupDecider(tenure, self._clock)
+        while True:
+            asked = await tenure.next(MAX_GROUP)
+            verdicts = await decider.decide(
+                [one.command for one in asked], [one.place for one in asked]
+            )
+            await self._reply(asked, verdicts)
+            if len(asked) >= BUSY:
+                await asyncio.sleep(GATHER)
+
+    async def _reply(self, asked: Sequence[Asked], verdicts: Sequence[Verdict]) -> None:
+        replies: dict[str, list[bytes]] = defaultdict(list)
+        for one, verdict in zip(asked, verdicts, strict=True):
+            if one.reply_to is not None:
+                replies[one.reply_to.mailbox].append(encode_reply(one.reply_to.number, verdict))
+        for mailbox, messages in replies.items():
+            try:
+                await self._realtime.send(mailbox, messages)
+            except RealtimeError:
+                # A gateway without a reply looks for the outcome itself.
+                return
