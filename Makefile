@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check soak bench schemas lock clean
+.PHONY: run test parts lint check soak bench schemas lock clean
 
 run: $(VENV)/.run
 	$(BIN)/hansard serve
 
-test: $(VENV)/.dev
+test: parts
 	$(BIN)/pytest --durations=15
+
+# The servers that the tests run.
+parts: $(VENV)/.dev
+	$(BIN)/python -m tests.servers.parts
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
@@ -21,7 +25,7 @@ lint: $(VENV)/.dev
 check: lint test
 
 # All rounds of the fault tests, instead of one.
-soak: $(VENV)/.dev
+soak: parts
 	HANSARD_TEST_ROUNDS=20 $(BIN)/pytest tests/faults
 
 bench: $(VENV)/.dev

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from gateway.auth import mint
+from tests.servers.process import free_port
 
 START_WITHIN = 60.0
 STOP_WITHIN = 30.0
@@ -20,13 +20,6 @@ UNLIMITED = {
     f"HANSARD_RATE_{kind}": "off"
     for kind in ("WRITES", "READS", "UPLOADS", "CONNECTS", "UNAUTHENTICATED")
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class HansardServer:
