@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from domain.commands import Outcome
 from domain.decider import Record
 from domain.envelope import Envelope
@@ -17,6 +19,15 @@ class LogError(Exception):
 
 class Conflict(LogError):
     """The log holds a receipt or an event already that the group brings."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """What making or examining a log came to. Faults name what is not as it should be."""
+
+    identity: str
+    partitions: int
+    made: list[str]
+    faults: list[str]
 
 
 class LogBatch(NamedTuple):
