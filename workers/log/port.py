@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from domain.commands import Command, Outcome
 from domain.decider import Record
 from domain.envelope import Envelope
@@ -22,6 +24,15 @@ class Fenced(LogError):
 class Conflict(LogError):
     """The log rejects the group for its content: it holds a receipt or an event already that the
     group brings, or a record is none that it takes."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """What making or examining a log came to. Faults name what is not as it should be."""
+
+    identity: str
+    partitions: int
+    made: list[str]
+    faults: list[str]
 
 
 class LogBatch(NamedTuple):
