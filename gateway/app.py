@@ -34,7 +34,7 @@ from gateway.http.dependencies import ANSWER_HEADERS
 from gateway.lookups import Lookups
 from gateway.metrics import Metrics
 from gateway.problems import Problem, problem_response
-from gateway.services import Services
+from gateway.services import Health, Services
 from gateway.ws.endpoint import Sockets
 from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
@@ -70,6 +70,16 @@ EXPOSED_HEADERS = (
 )
 
 
+def create_worker_app(process: Health) -> FastAPI:
+    """What every process tells of itself, for those that serve nothing else."""
+    app = FastAPI(title="Hansard", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.health = process
+    app.state.metrics = Metrics(process)
+    app.include_router(health.router)
+    problems.install(app)
+    return app
+
+
 def create_app(services: Services) -> FastAPI:
     """The gateway as an ASGI application."""
     app = FastAPI(
@@ -80,8 +90,9 @@ def create_app(services: Services) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.services = services
+    app.state.health = services.health
     app.state.lookups = Lookups(services.store)
-    app.state.metrics = Metrics(services)
+    app.state.metrics = Metrics(services.health)
     app.state.sockets = Sockets(services)
     for router in ROUTERS:
         app.include_router(router)

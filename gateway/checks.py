@@ -3,6 +3,7 @@
 Each check holds as of the basis it returns, which the command's events keep.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from domain import refusals
@@ -127,8 +128,8 @@ async def visible_message(services: Services, user: str, chat: str, seq: int) ->
             `projection_stale` when it can't be told whether there is such a message.
     """
     access = await membership(services, user, chat)
-    if access.chat.seq < seq and services.health.behind() > 0:
-        await _catch_up(services, chat, seq)
+    if access.chat.seq < seq:
+        await _catch_up(services, chat)
         access = await membership(services, user, chat)
     try:
         message = await one_visible(reading(services), access, seq)
@@ -139,16 +140,15 @@ async def visible_message(services: Services, user: str, chat: str, seq: int) ->
     return message
 
 
-async def _catch_up(services: Services, chat: str, seq: int) -> None:
+async def _catch_up(services: Services, chat: str) -> None:
+    """Wait until the read models hold all that was written before: the seq may be made up."""
+    if chat_stream(chat) in services.progress.stale:
+        raise stale()
     try:
-        await services.progress.wait({chat_stream(chat): seq}, PATIENCE)
-    except Stale as error:
-        raise stale() from error
-    except Behind as error:
-        # The seq may be made up. What was written when this began has been seen, unless the
-        # newest event shown is older than that.
-        if services.health.lag() >= PATIENCE:
-            raise behind() from error
+        async with asyncio.timeout(PATIENCE):
+            await services.settle()
+    except (TimeoutError, Behind) as error:
+        raise behind() from error
 
 
 def basis_of(access: Access) -> Sequence[Basis]:

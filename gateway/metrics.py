@@ -9,7 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from gateway.services import Services
+from gateway.services import Health
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -20,11 +20,11 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 class Metrics:
     """The measurements of one application; each has its own registry."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, health: Health) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._registry.register(_State(services))
+        self._registry.register(_State(health))
         self._answers = Counter(
             "hansard_http_answers",
             "Answers to HTTP requests.",
@@ -54,11 +54,11 @@ class Metrics:
 class _State(Collector):
     """How the process is at the moment of asking."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, health: Health) -> None:
+        self._health = health
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        health = self._services.health
+        health = self._health
         yield GaugeMetricFamily(
             "hansard_projection_behind",
             "Positions of the log that the read models have not come to.",
@@ -82,5 +82,5 @@ class _State(Collector):
         yield GaugeMetricFamily(
             "hansard_websocket_connections",
             "Open WebSocket connections past their hello.",
-            value=self._services.hub.connections,
+            value=health.connections(),
         )

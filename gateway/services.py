@@ -1,6 +1,6 @@
 """What the gateway works with; put together once, where the process starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -39,10 +39,13 @@ class Health:
     lag: Callable[[], float]
     waiting: Callable[[], int]
     problems: Callable[[], Sequence[str]] = field(default=lambda: ())
+    connections: Callable[[], int] = field(default=lambda: 0)
 
 
 @dataclass(frozen=True)
 class Services:
+    """`settle` returns once the read models hold all that the log held when it was called."""
+
     store: ReadStore
     vault: Vault
     progress: Progress
@@ -52,6 +55,7 @@ class Services:
     positions: PositionCodec
     cursors: CursorCodec
     hub: Hub
+    settle: Callable[[], Awaitable[None]]
     health: Health
     policy: Policy
     clock: Callable[[], str]

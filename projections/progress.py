@@ -30,6 +30,8 @@ class Progress:
         self._heads: OrderedDict[str, int] = OrderedDict()
         self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
         self.stale: frozenset[str] = frozenset()
+        #: Set when somebody begins to wait.
+        self.asked = asyncio.Event()
 
     def advance(self, heads: Mapping[str, int]) -> None:
         """Take note of what was written, and wake those who waited for it."""
@@ -48,6 +50,16 @@ class Progress:
                     self._waiting[stream] = still
         while len(self._heads) > REMEMBERED:
             self._heads.popitem(last=False)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    async def refresh(self) -> None:
+        """Look at the store for what is waited for, where others write it."""
+        if self._waiting:
+            self.advance(await self.heads(self._waiting))
 
     async def heads(self, streams: Iterable[str]) -> dict[str, int]:
         """The seq of the last event of each stream that all read models have seen; 0 for none."""
@@ -93,6 +105,7 @@ class Progress:
     def _wait_for(self, stream: str, seq: int) -> asyncio.Future[None]:
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(stream, []).append((seq, future))
+        self.asked.set()
         return future
 
     def _forget(self, futures: Mapping[str, asyncio.Future[None]]) -> None:

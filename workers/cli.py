@@ -38,11 +38,36 @@ def hansard() -> None:
 @app.command()
 def serve() -> None:
     """Serve everything in one process, until SIGTERM or SIGINT."""
-    from workers.serve import serve as run_server
+    from workers.serve import ALL
+    from workers.serve import serve as run
     from workers.tools.welcome import welcome
 
     with _one_line():
-        uvloop.run(run_server(_settings(), welcome))
+        uvloop.run(run(_settings(), ALL, welcome))
+
+
+@app.command()
+def gateway() -> None:
+    """Serve clients: REST and WebSockets."""
+    _work("gateway")
+
+
+@app.command()
+def decider() -> None:
+    """Decide on commands: the single writer of the partitions that fall to this process."""
+    _work("decider")
+
+
+@app.command()
+def projector() -> None:
+    """Feed the read models from the log."""
+    _work("projector")
+
+
+@app.command()
+def fanout() -> None:
+    """Publish what happens to those who are connected."""
+    _work("fanout")
 
 
 @app.command()
@@ -178,6 +203,16 @@ def retry_(
             print("No stream is stale.")
     if not all(one.ok for one in retried):
         raise typer.Exit(EXIT_WRONG)
+
+
+def _work(role: "Role") -> None:
+    from workers.serve import serve as run
+
+    def started(settings: Settings, _: object) -> None:
+        log.info("started", role=role, host=settings.host, port=settings.port)
+
+    with _one_line():
+        uvloop.run(run(_settings(), (role,), started))
 
 
 def _print_json(answer: object) -> None:

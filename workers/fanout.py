@@ -1,6 +1,7 @@
 """Turns each event into the frame that members see, and publishes it once."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,15 +19,18 @@ from projections.keyring.port import KeyringError
 from projections.messages import message_of
 from projections.profiles import PROFILES
 from projections.realtime.port import Publication, Realtime
-from projections.store.port import ReadStore, Scan, StoreError
+from projections.store.port import Batch, ReadStore, Scan, StoreError
 from projections.vault import Vault
 from workers.log.port import EventLog, LogError
 
 log = structlog.get_logger()
 
-PARTITION = "events"
 BATCH = 256
 RETRY = 0.5
+#: Seconds between checkpoints: what is published twice is shown once.
+CHECKPOINT = 1.0
+#: Before the name of a partition, in the checkpoints of the read store.
+CHECKPOINTS = "fanout:"
 #: Profile changes are told to those with whom one shares a direct chat or a group up to this size.
 PROFILE_MEMBERS = 50
 
@@ -41,7 +45,7 @@ class _Audience(NamedTuple):
 
 
 class Fanout:
-    """Follows the log from its present end: who was not connected then resumes from the feed."""
+    """Publishes every event at least once, each partition from its checkpoint on."""
 
     def __init__(
         self,
@@ -50,25 +54,51 @@ class Fanout:
         store: ReadStore,
         vault: Vault,
         clock: Callable[[], str],
+        *,
+        anew: bool,
     ) -> None:
+        """`anew` says that nobody can have been connected before: it begins at the log's end."""
         self._log = event_log
         self._realtime = realtime
         self._store = store
         self._vault = vault
         self._clock = clock
-        self.reached = event_log.end(PARTITION)
+        self._anew = anew
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        await follow_shares(self._log, "fanout", self._follow)
+
+    async def _follow(self, partition: str) -> None:
+        at = kept = await self._start(partition)
+        kept_at = time.monotonic()
         while True:
             try:
-                await self._log.wait(PARTITION, self.reached)
-                batch = await self._log.read(PARTITION, self.reached, BATCH)
+                await self._log.wait(partition, at)
+                batch = await self._log.read(partition, at, BATCH)
                 await self._realtime.publish(await self.frames(batch.events))
-                self.reached = batch.end
-            except (LogError, StoreError, KeyringError) as error:
-                log.warning("fanout_waits", error=str(error))
+                at = batch.end
+                if time.monotonic() - kept_at >= CHECKPOINT:
+                    kept_at = time.monotonic()
+                    await self._store.write(Batch([], {CHECKPOINTS + partition: at}))
+            except (LogError, StoreError, KeyringError, RealtimeError) as error:
+                log.warning("fanout_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)
+
+    async def _start(self, partition: str) -> int:
+        while not self._anew:
+            try:
+                checkpoints = await self._store.checkpoints()
+                at = checkpoints.get(CHECKPOINTS + partition)
+                if at is not None:
+                    return at
+                # From here on nothing is passed over, whenever this process ends.
+                end = (await self._log.ends())[partition]
+                await self._store.write(Batch([], {CHECKPOINTS + partition: end}))
+            except (LogError, StoreError) as error:
+                log.warning("fanout_waits", partition=partition, error=str(error))
+                await asyncio.sleep(RETRY)
+        return self._log.end(partition)
 
     async def frames(self, events: Sequence[Envelope]) -> list[Publication]:
         """What these events have to tell, in their order."""

@@ -1,112 +1,97 @@
-"""`hansard serve`: everything in one process."""
+"""The processes of Hansard: one of each kind, or all in one."""
 
-import asyncio
 import contextlib
 import hmac
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from socket import socket
-
-import uvicorn
-from uvicorn.config import Config
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from typing import Literal
 
 from domain.instants import to_millis
-from gateway.app import create_app
+from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
-from projections.realtime import open_realtime
-from workers.embedded import Core, now, now_millis, open_core, running
+from workers.core import Core, now, now_millis, open_core, running
+from workers.data_lock import DataLock
 from workers.fanout import Fanout
-from workers.secrets_file import Secrets, open_secrets
-from workers.settings import Settings
-from workers.sockets import GatheringProtocol
+from workers.http_server import HttpServer
+from workers.log import is_shared
+from workers.secrets_file import Secrets, make_data_folder, open_secrets
+from workers.settings import Settings, StartRefused
 
-#: Frames a client may send: `hello` is the largest.
-MAX_FRAME_BYTES = 1024 * 1024
+Role = Literal["gateway", "decider", "projector", "fanout"]
+ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout")
 
-
-class Server(uvicorn.Server):
-    """Tells when it listens, and closes WebSockets with advice before it stops listening."""
-
-    def __init__(
-        self, config: Config, started: Callable[[], None], closing: Callable[[], Awaitable[None]]
-    ) -> None:
-        super().__init__(config)
-        self._started = started
-        self._closing = closing
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signal again when it has stopped serving, which would end the
-        # process before the log and the stores are closed.
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT)
-        for number in signals:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._started()
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        await self._closing()
-        await super().shutdown(sockets)
+#: Seconds without any progress of the read models, while there is something to do, after which
+#: somebody has to look.
+STUCK_AFTER = 30.0
 
 
-async def serve(settings: Settings, started: Callable[[Settings, Secrets], None]) -> None:
-    """Serve until told to stop by SIGTERM or SIGINT; `started` is called once it listens.
+async def serve(
+    settings: Settings,
+    roles: Collection[Role],
+    started: Callable[[Settings, Secrets], None],
+) -> None:
+    """Do the work of these roles until told to stop by SIGTERM or SIGINT; `started` is called once
+    the process listens.
 
     Raises:
         StartRefused: it can't start; the text is one line for the operator.
     """
-    secrets = open_secrets(settings)
-    async with open_core(settings, secrets) as core, _gateway(core, settings, secrets) as services:
-        app = create_app(services)
-        config = Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            # The gateway reads forwarded addresses itself, by HANSARD_TRUSTED_PROXIES.
-            proxy_headers=False,
-            ws=GatheringProtocol,
-            ws_max_size=MAX_FRAME_BYTES,
-            ws_per_message_deflate=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=10,
+    if set(roles) != set(ALL) and not is_shared(settings.log_url):
+        raise StartRefused(
+            "HANSARD_LOG_URL names a log of one process: hansard serve does everything in it"
         )
-        await Server(config, lambda: started(settings, secrets), app.state.sockets.close).serve()
+    secrets = open_secrets(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        core = await stack.enter_async_context(open_core(settings, secrets))
+        if "decider" in roles and core.watch is not None:
+            make_data_folder(settings.data_dir)
+            stack.enter_context(DataLock(settings.data_dir))
+        await stack.enter_async_context(running(*_work(core, roles)))
+        if "gateway" in roles:
+            services = await stack.enter_async_context(_gateway(core, settings, secrets))
+            app = create_app(services)
+            closing = app.state.sockets.close
+        else:
+            app = create_worker_app(_health(core))
+            closing = _nothing
+        await HttpServer(app, settings, lambda: started(settings, secrets), closing).serve()
+        await core.deciders.drain()
+
+
+def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, None]]:
+    work: list[Coroutine[None, None, None]] = []
+    if "decider" in roles:
+        work.append(core.deciders.decide())
+    if "projector" in roles:
+        work.append(core.projector.run())
+    if "fanout" in roles:
+        # Those who are connected to other processes count on what this one has left off at.
+        anew = core.watch is None
+        fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
+        work.append(fanout.run())
+    return work
 
 
 @contextlib.asynccontextmanager
 async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
-    realtime = open_realtime(settings.realtime_url)
-    hub = Hub(core.store, realtime, core.settle)
-    fanout = Fanout(core.event_log, realtime, core.store, core.vault, now)
+    hub = Hub(core.store, core.realtime, core.settle)
     authenticator = _authenticator(settings, secrets)
-    async with running(hub.run(), fanout.run()):
+    async with running(hub.run()):
         yield Services(
             store=core.store,
             vault=core.vault,
             progress=core.progress,
             commander=core.commander,
             authenticator=authenticator,
-            limiter=Limiter(settings.rates, open_limit_storage("memory://")),
+            limiter=Limiter(settings.rates, open_limit_storage(settings.realtime_url)),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             hub=hub,
-            health=_health(core),
+            settle=core.settle,
+            health=_health(core, lambda: hub.connections),
             policy=Policy(
                 directory=settings.directory,
                 trusted_proxies=settings.trusted_proxies,
@@ -121,10 +106,25 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             clock=now,
         )
     await authenticator.aclose()
-    await realtime.close()
 
 
-def _health(core: Core) -> Health:
+def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
+    watch = core.watch
+    if watch is not None:
+
+        def problems() -> list[str]:
+            stuck = watch.stuck
+            return [f"Nothing was projected for {stuck:.0f} s."] if stuck > STUCK_AFTER else []
+
+        return Health(
+            stale=lambda: sorted(core.progress.stale),
+            behind=lambda: watch.behind,
+            lag=lambda: watch.lag,
+            waiting=lambda: core.deciders.waiting,
+            problems=problems,
+            connections=connections,
+        )
+
     def lag() -> float:
         oldest = core.projector.oldest_not_shown
         return 0.0 if oldest is None else max(0.0, (now_millis() - to_millis(oldest)) / 1000)
@@ -133,8 +133,13 @@ def _health(core: Core) -> Health:
         stale=lambda: sorted(core.engine.stale),
         behind=lambda: sum(core.projector.behind().values()),
         lag=lag,
-        waiting=lambda: core.decider.waiting,
+        waiting=lambda: core.deciders.waiting,
+        connections=connections,
     )
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _authenticator(settings: Settings, secrets: Secrets) -> Authenticator:

@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.http.dependencies import answer, services_of
+from gateway.http.dependencies import answer
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.openapi import documented
 from gateway.problems import FieldError, Problem
+from gateway.services import Health
 
 #: Read models whose newest event is older than this, in seconds, are too far behind to serve from.
 MAX_LAG_SECONDS = 30.0
@@ -49,7 +50,7 @@ async def healthz(_: Request) -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Whether requests should come here: 503 with the reasons while they should not."""
-    health = services_of(request).health
+    health = cast(Health, request.app.state.health)
     lag = health.lag()
     reasons: Sequence[FieldError] = [
         FieldError("dependencies", problem) for problem in health.problems()

@@ -23,10 +23,14 @@ UNLIMITED = {
 
 
 class HansardServer:
-    """`hansard serve`. The environment is only what is given, on top of the bare minimum."""
+    """One process, `hansard serve` if not said otherwise. The environment is only what is given, on
+    top of the bare minimum."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str] | None = None, command: str = "serve"
+    ) -> None:
         self.folder = folder
+        self.command = command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.socket_url = f"ws://127.0.0.1:{self.port}/v1/ws"
@@ -55,21 +59,30 @@ class HansardServer:
         return (self.folder.parent / f"{self.folder.name}.log").read_text()
 
     def start(self) -> "HansardServer":
+        """Return when it is ready. Raises RuntimeError, with its log, when it does not become so."""
+        self.spawn()
+        self.await_ready()
+        return self
+
+    def spawn(self) -> None:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", "serve"],
+                [sys.executable, "-m", "workers.cli", self.command],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    def await_ready(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + START_WITHIN
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}: {self.log}")
             try:
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return self
+                    return
             except httpx.TransportError:
                 pass
             time.sleep(0.02)
@@ -82,6 +95,15 @@ class HansardServer:
     def kill(self) -> None:
         """End it as a crash does: nothing of it runs any more, nothing is tidied up."""
         self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let it do nothing until `resume`; its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None

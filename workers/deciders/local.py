@@ -50,8 +50,10 @@ class LocalDecider:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    async def run(self) -> None:
-        """Decide until cancelled. What was submitted is committed and answered before that."""
+    async def carry(self) -> None:
+        """Nothing has to be carried."""
+
+    async def decide(self) -> None:
         try:
             while True:
                 await self._arrived.wait()
@@ -65,6 +67,9 @@ class LocalDecider:
     async def drain(self) -> None:
         while await self._next_group():
             pass
+
+    async def close(self) -> None:
+        """The ledger is its owner's to close."""
 
     async def _next_group(self) -> int:
         """Decide what waits, up to the size of a group; how many commands that were."""

@@ -26,8 +26,14 @@ class Deciders(Protocol):
     def waiting(self) -> int:
         """How many commands have no reply yet."""
 
-    async def run(self) -> None:
-        """Carry commands and replies until cancelled."""
+    async def carry(self) -> None:
+        """Bring commands to their deciders and replies back, until cancelled."""
+
+    async def decide(self) -> None:
+        """Be the decider of what falls to this process, until cancelled. What was submitted to a
+        decider of one process alone is committed and answered before that."""
 
     async def drain(self) -> None:
         """Return once all that was submitted has its reply."""
+
+    async def close(self) -> None: ...

@@ -18,6 +18,7 @@ from projections.feed import FEED, FeedItem
 from projections.outcomes import OUTCOMES
 from projections.realtime.port import Realtime
 from projections.store.port import ReadStore, Scan, StoreError
+from workers.deciders.partitions import PartitionDecider
 from workers.deciders.port import Overloaded, Reply
 from workers.deciders.replies import decode_reply
 from workers.log.port import CommandLog, LogError, ReplyTo
@@ -53,12 +54,13 @@ class RemoteDeciders:
         commands: CommandLog,
         realtime: Realtime,
         store: ReadStore,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], int],
     ) -> None:
+        """`clock` gives milliseconds since 1970."""
         self._commands = commands
         self._realtime = realtime
         self._store = store
-        self._clock = clock
+        self._decider = PartitionDecider(realtime, clock)
         self._mailbox = f"gateway-{uuid4().hex}"
         # In the order in which they were asked.
         self._waiting: dict[int, _Waiting] = {}
@@ -70,19 +72,19 @@ class RemoteDeciders:
         if len(self._waiting) >= MAX_WAITING:
             raise Overloaded
         self._numbers += 1
-        self._waiting[self._numbers] = _Waiting(command, reply, self._clock())
+        self._waiting[self._numbers] = _Waiting(command, reply, time.monotonic())
         self._put(self._numbers, command)
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    async def run(self) -> None:
-        """Take replies until cancelled, and see to the commands that get none."""
+    async def carry(self) -> None:
+        """Take replies, and see to the commands that get none."""
         await self._realtime.receive(self._mailbox, self._take)
         while True:
             await asyncio.sleep(PATROL)
-            now = self._clock()
+            now = time.monotonic()
             silent: dict[int, _Waiting] = {}
             for number, waiting in list(self._waiting.items()):
                 if now - waiting.since < LOOK_AFTER or len(silent) == LOOKED_FOR:
@@ -94,10 +96,16 @@ class RemoteDeciders:
             if silent:
                 await self._look_for(silent, now)
 
+    async def decide(self) -> None:
+        await self._commands.hold(self._decider.work)
+
     async def drain(self) -> None:
         while self._waiting:
             self._answered.clear()
             await self._answered.wait()
+
+    async def close(self) -> None:
+        await self._commands.close()
 
     def _put(self, number: int, command: Command) -> None:
         task = asyncio.create_task(self._append(number, command))

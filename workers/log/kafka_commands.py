@@ -1,8 +1,9 @@
 """The queue of commands on Kafka: a gateway's way in, and the deciders' way out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import structlog
@@ -11,9 +12,11 @@ from aiokafka.errors import KafkaError
 
 from domain.commands import Command
 from workers.log.kafka_codec import encode_command
+from workers.log.kafka_identity import read_identity
+from workers.log.kafka_shares import SESSION, shares
 from workers.log.kafka_tenure import DECIDERS, FAREWELL, KafkaTenure
 from workers.log.kafka_topics import COMMANDS, KafkaPlace, partition_of
-from workers.log.port import Fenced, LogError, ReplyTo, Tenure
+from workers.log.port import LogError, ReplyTo, Tenure
 
 log = structlog.get_logger()
 
@@ -22,7 +25,12 @@ RETRY = 0.5
 #: Milliseconds after which a command that could not be appended is given up.
 APPEND_TIMEOUT = 10_000
 
+#: Seconds for which a look at the group holds. Below the session's timeout, after which the group
+#: gives the partitions to others.
+CONFIRMED_WITHIN = SESSION / 2
+
 Work = Callable[[Tenure], Awaitable[None]]
+Take = Callable[[int, Callable[[], bool]], Awaitable[KafkaTenure]]
 
 
 class KafkaCommandLog:
@@ -35,6 +43,12 @@ class KafkaCommandLog:
         self._caches = caches
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, place: KafkaPlace, caches: Path) -> "KafkaCommandLog":
+        """Raises LogError: there is no log, it is not what it was, or it can't be reached."""
+        log = await read_identity(place)
+        return cls(place, log.identity, log.partitions, caches)
 
     async def put(self, command: Command, reply_to: ReplyTo) -> None:
         value, headers = encode_command(command, reply_to)
@@ -52,14 +66,16 @@ class KafkaCommandLog:
 
     async def hold(self, work: Work) -> None:
         while True:
-            # A new membership each time: who was fenced takes only what a new generation of the
-            # group gives. A woken zombie that started producers for what it held before would
-            # fence the rightful owners.
+            # A new membership each time: who was fenced or timed out takes only what a new
+            # generation of the group gives. A woken zombie that started producers for what it held
+            # before would fence the rightful owners.
             holdings = _Holdings(self._take, work)
             try:
-                await holdings.follow(shares(self._place, DECIDERS, COMMANDS))
-            except Fenced as error:
-                log.warning("fenced", error=str(error))
+                async with aclosing(shares(self._place, DECIDERS)) as looks:
+                    await holdings.follow(looks)
+            except LogError as error:
+                log.warning("tenures_ended", error=str(error))
+                await asyncio.sleep(RETRY)
             finally:
                 await holdings.release()
 
@@ -69,9 +85,9 @@ class KafkaCommandLog:
                 async with asyncio.timeout(FAREWELL):
                     await self._producer.stop()
 
-    async def _take(self, partition: int) -> KafkaTenure:
+    async def _take(self, partition: int, confirmed: Callable[[], bool]) -> KafkaTenure:
         cache = self._caches / f"{DECIDERS}-{self._identity}-{partition}.db"
-        return await KafkaTenure.take(self._place, partition, cache)
+        return await KafkaTenure.take(self._place, partition, cache, confirmed)
 
     async def _start(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -89,61 +105,55 @@ class KafkaCommandLog:
 class _Holdings:
     """The partitions this process holds in one membership, each with its work as a task."""
 
-    def __init__(self, take: Callable[[int], Awaitable[KafkaTenure]], work: Work) -> None:
+    def __init__(self, take: Take, work: Work) -> None:
         self._take = take
         self._work = work
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._confirmed_at = 0.0
 
-    async def follow(self, shares: AsyncIterator[Sequence[int]]) -> None:
-        """Work on what falls to this process until it is fenced.
+    async def follow(self, looks: AsyncIterator[Collection[int]]) -> None:
+        """Work on what falls to this process, as looks at the group tell.
 
         Raises:
-            Fenced: the membership has to be given up.
+            LogError: a tenure has ended; the membership has to be given up.
         """
-        share: asyncio.Task[Sequence[int]] | None = None
+        look: asyncio.Task[Collection[int]] | None = None
         try:
             while True:
-                share = share or asyncio.ensure_future(anext(shares))
+                look = look or asyncio.ensure_future(anext(looks))
                 await asyncio.wait(
-                    (share, *self._tasks.values()), return_when=asyncio.FIRST_COMPLETED
+                    (look, *self._tasks.values()), return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in [task for task in self._tasks.values() if task.done()]:
-                    task.result()
-                if share.done():
-                    await self._hold(share.result())
-                    share = None
+                    await task
+                if look.done():
+                    await self._hold(look.result())
+                    self._confirmed_at = time.monotonic()
+                    look = None
         finally:
-            if share is not None:
-                share.cancel()
-                with suppress(asyncio.CancelledError, LogError):
-                    await share
-            await shares.aclose()
+            if look is not None:
+                look.cancel()
+                await asyncio.wait([look])
 
     async def release(self) -> None:
         await self._hold(())
 
     async def _hold(self, partitions: Collection[int]) -> None:
-        lost = {n: task for n, task in self._tasks.items() if n not in partitions}
-        for task in lost.values():
-            task.cancel()
-        await asyncio.gather(*lost.values(), return_exceptions=True)
-        self._tasks = {n: task for n, task in self._tasks.items() if n not in lost}
+        lost = [number for number in self._tasks if number not in partitions]
+        for number in lost:
+            self._tasks[number].cancel()
+        await asyncio.gather(*map(self._tasks.pop, lost), return_exceptions=True)
         for number in partitions:
             if number not in self._tasks:
                 self._tasks[number] = asyncio.create_task(self._work_on(number))
 
     async def _work_on(self, partition: int) -> None:
-        """Work on a partition for as long as the group gives it; the whole takeover again after
-        every failure of the log."""
-        while True:
-            try:
-                tenure = await self._take(partition)
-                try:
-                    await self._work(tenure)
-                finally:
-                    await tenure.close()
-            except Fenced:
-                raise
-            except LogError as error:
-                log.warning("tenure_ended", partition=partition, error=str(error))
-                await asyncio.sleep(RETRY)
+        tenure = await self._take(partition, self._is_confirmed)
+        try:
+            await self._work(tenure)
+        finally:
+            await tenure.close()
+
+    def _is_confirmed(self) -> bool:
+        """Whether the group named this process the owner just now: it may have slept since."""
+        return time.monotonic() - self._confirmed_at < CONFIRMED_WITHIN

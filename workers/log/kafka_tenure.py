@@ -78,8 +78,11 @@ class KafkaTenure:
         )
 
     @classmethod
-    async def take(cls, place: KafkaPlace, partition: int, cache_path: Path) -> "KafkaTenure":
-        """Become the single writer of a partition that the deciders' group gave to this process.
+    async def take(
+        cls, place: KafkaPlace, partition: int, cache_path: Path, confirmed: Callable[[], bool]
+    ) -> "KafkaTenure":
+        """Become the single writer of a partition that the deciders' group gave to this process,
+        if `confirmed` still holds when it comes to that.
 
         Raises:
             LogError: it could not be taken; whoever holds it now does.
@@ -93,6 +96,8 @@ class KafkaTenure:
         )
         tenure = cls(place, partition, producer, cache_path)
         try:
+            if not confirmed():
+                raise LogError("the group may have given the partition to another process")
             with _log_errors("take"):
                 async with asyncio.timeout(PATIENCE):
                     await producer.start()

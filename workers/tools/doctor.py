@@ -16,7 +16,7 @@ from projections.keyring import KeyringError, open_keyring
 from projections.store import open_store
 from projections.store.port import ReadStore, Scan, StoreError
 from workers.data_lock import DataInUse, DataLock
-from workers.embedded import open_core
+from workers.core import open_core, writing
 from workers.log import EmbeddedLog, open_log
 from workers.log.port import LogError
 from workers.secrets_file import JWT_SECRET_FILE, MASTER_KEY_FILE, open_secrets
@@ -185,7 +185,7 @@ async def retry(settings: Settings, stream: str | None) -> list[Retried]:
     Raises:
         StartRefused: a server runs on the data folder, or the stream is not stale.
     """
-    async with open_core(settings, open_secrets(settings)) as core:
+    async with open_core(settings, open_secrets(settings)) as core, writing(core):
         await core.settle()
         stale = core.engine.stale
         retried = []

@@ -15,7 +15,7 @@ from domain.decider import Verdict
 from domain.envelope import Basis
 from gateway.commander import refused
 from gateway.problems import Problem
-from workers.embedded import Core
+from workers.core import Core
 from workers.tools import import_commands as commands
 from workers.tools.import_known import Known
 from workers.tools.import_lines import Raw, type_of
@@ -95,7 +95,7 @@ class Run:
                 self._put(step)
         await self._hand_on(READ_AHEAD)
         log = self._core.event_log
-        await self._core.projector.reach({p: log.end(p) - LAG for p in log.partitions})
+        await self._core.reach({p: log.end(p) - LAG for p in log.partitions})
 
     async def finish(self) -> None:
         """Wait until every line taken is durable or turned down.

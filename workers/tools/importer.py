@@ -25,7 +25,7 @@ from domain.commands import Command, NoteImport
 from gateway.problems import Problem
 from projections.keyring import KeyringError
 from projections.store.port import StoreError
-from workers.embedded import Core, now, open_core
+from workers.core import Core, now, open_core, writing
 from workers.secrets_file import open_secrets
 from workers.settings import Settings
 from workers.tools import import_commands as commands
@@ -163,7 +163,7 @@ async def run_import(
     rejections = Rejections(keep_going, aside.add)
     earliest = min((s.earliest for s in surveys if s.earliest is not None), default=now())
     policy = Policy(settings.allow_address_ids, settings.delete_destroys, earliest)
-    async with open_core(settings, open_secrets(settings)) as core:
+    async with open_core(settings, open_secrets(settings)) as core, writing(core):
         run = Run(core, policy, rejections)
         # What went wrong must not leave the block: it would come out as a group of exceptions.
         try:

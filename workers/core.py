@@ -1,11 +1,11 @@
-"""The embedded edition's core in one process: log, keyring, read store, decider, projector."""
+"""What every process of Hansard works with, opened as the settings say."""
 
 import asyncio
 import contextlib
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 from domain.commands import Command
@@ -18,17 +18,21 @@ from projections.engine import Engine
 from projections.keyring import open_keyring
 from projections.keyring.port import KeyringError
 from projections.progress import Progress
+from projections.realtime import open_realtime
+from projections.realtime.port import Realtime, RealtimeError
 from projections.store import open_store
 from projections.store.port import ReadStore, StoreError
 from projections.vault import Vault
 from workers.data_lock import DataLock
 from workers.deciders import open_deciders
 from workers.deciders.port import Deciders, Overloaded
-from workers.log import EmbeddedLog, open_log
-from workers.log.port import LogError
+from workers.log import is_shared, open_log
+from workers.log.port import EventLog, LogError
 from workers.projector import Projector
 from workers.secrets_file import Secrets
 from workers.settings import Settings, StartRefused
+from workers.settling import Settling
+from workers.store_watch import StoreWatch
 
 #: Threads wait for the interpreter's lock at most this long (seconds) while the event loop is busy.
 #: The default of 5 ms would be added to every write of a busy server.
@@ -50,33 +54,38 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Core:
-    event_log: EmbeddedLog
+    """`reach` waits until the read models hold the log up to these positions, `settle` until they
+    hold all that it holds now. `watch` sees what other processes write; null where none does."""
+
+    event_log: EventLog
     store: ReadStore
     vault: Vault
+    realtime: Realtime
     progress: Progress
     engine: Engine
     projector: Projector
-    decider: Decider
+    watch: StoreWatch | None
+    deciders: Deciders
     positions: PositionCodec
     commander: Commander
-
-    async def settle(self) -> None:
-        """Wait until the read models hold all that the log holds now."""
-        await self.projector.reach({p: self.event_log.end(p) for p in self.event_log.partitions})
+    reach: Callable[[Mapping[str, int]], Awaitable[None]]
+    settle: Callable[[], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
 async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]:
-    """Open everything on the data folder, with the decider and the projector at work.
+    """Open everything; what has to run for it to work does so.
 
     Raises:
-        StartRefused: the folder is in use, or its parts do not belong together.
+        StartRefused: the data folder is in use, or the parts do not belong together.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    shared = is_shared(settings.log_url)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(DataLock(settings.data_dir))
+        if not shared:
+            stack.enter_context(DataLock(settings.data_dir))
         try:
             keyring = await open_keyring(settings.keyring_url, secrets.master_key)
             stack.push_async_callback(keyring.close)
@@ -85,28 +94,56 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
             store = await open_store(settings.store_url, COLLECTIONS)
             stack.push_async_callback(store.close)
             await store.bind(event_log.identity)
-        except (ValueError, KeyringError, LogError, StoreError) as error:
+            realtime = open_realtime(settings.realtime_url)
+            stack.push_async_callback(realtime.close)
+            deciders = await open_deciders(settings, event_log, realtime, store, now_millis)
+            stack.push_async_callback(deciders.close)
+        except (ValueError, KeyringError, LogError, StoreError, RealtimeError) as error:
             raise StartRefused(str(error)) from error
         vault = Vault(keyring, sealing=settings.sealing)
         progress = Progress(store)
         engine = Engine(store, vault, progress)
         projector = Projector(event_log, engine)
-        decider = Decider(event_log, now_millis)
+        watch = StoreWatch(event_log, store, progress) if shared else None
+        reach = watch.reach if watch is not None else projector.reach
         positions = PositionCodec(event_log.identity, secrets.master_key)
         commander = Commander(
-            vault, _hand_to(decider), positions, now, delete_destroys=settings.delete_destroys
+            vault, _hand_to(deciders), positions, now, delete_destroys=settings.delete_destroys
         )
-        async with running(decider.run(), projector.run()):
+        always = [deciders.carry()] + ([watch.run()] if watch is not None else [])
+        async with running(*always):
             yield Core(
-                event_log, store, vault, progress, engine, projector, decider, positions, commander
+                event_log=event_log,
+                store=store,
+                vault=vault,
+                realtime=realtime,
+                progress=progress,
+                engine=engine,
+                projector=projector,
+                watch=watch,
+                deciders=deciders,
+                positions=positions,
+                commander=commander,
+                reach=reach,
+                settle=Settling(event_log, reach),
             )
-            await decider.drain()
 
 
-def _hand_to(decider: Decider) -> Callable[[Command, Callable[[Verdict | None], None]], None]:
+@contextlib.asynccontextmanager
+async def writing(core: Core) -> AsyncIterator[None]:
+    """Have commands decided and events projected, as far as no other process does."""
+    if core.watch is not None:
+        yield
+        return
+    async with running(core.deciders.decide(), core.projector.run()):
+        yield
+        await core.deciders.drain()
+
+
+def _hand_to(deciders: Deciders) -> Callable[[Command, Callable[[Verdict | None], None]], None]:
     def decide(command: Command, reply: Callable[[Verdict | None], None]) -> None:
         try:
-            decider.submit(command, reply)
+            deciders.submit(command, reply)
         except Overloaded as error:
             raise Busy from error
 
