@@ -94,9 +94,11 @@ log.index.size.max.bytes=1048576
             )
 
     def _command(self) -> list[str]:
-        self._log_start = len(self.log)
+        self._log_start = self._log.stat().st_size
         return self._java("kafka.Kafka", "server.properties")
 
     def _ready(self) -> bool:
         """Written after the controller has let the broker in."""
-        return "Kafka Server started" in self.log[self._log_start :]
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            return b"Kafka Server started" in log.read()

@@ -66,7 +66,7 @@ def kafka() -> Path:
         goal = "dependency:copy-dependencies"
         _run(["mvn", "-B", "-q", goal, "-DoutputDirectory=jars", "-DincludeScope=runtime"], folder)
 
-    return _part(f"kafka-{KAFKA_VERSION}", fetch, remedy) / "jars"
+    return cached(f"kafka-{KAFKA_VERSION}", fetch, remedy) / "jars"
 
 
 def mongod() -> Path:
@@ -87,7 +87,7 @@ def mongod() -> Path:
         (folder / "mongod").chmod(0o755)
         _run([str(folder / "mongod"), "--version"], folder)
 
-    return _part(f"mongod-{MONGO_VERSION}", fetch, remedy) / "mongod"
+    return cached(f"mongod-{MONGO_VERSION}", fetch, remedy) / "mongod"
 
 
 def redis_server() -> Path:
@@ -115,7 +115,7 @@ def redis_server() -> Path:
         launcher.chmod(0o755)
         _run([str(launcher), "--version"], folder)
 
-    return _part("redis", fetch, remedy) / "redis-server"
+    return cached("redis", fetch, remedy) / "redis-server"
 
 
 #: By the variable that names a running server to use instead.
@@ -131,7 +131,7 @@ def _folder() -> Path:
     return Path(os.environ.get("HANSARD_TEST_PARTS") or checkout / ".parts").absolute()
 
 
-def _part(name: str, fetch: Callable[[Path], None], remedy: str) -> Path:
+def cached(name: str, fetch: Callable[[Path], None], remedy: str) -> Path:
     """The part's folder, filled by `fetch` the first time, by one process at a time."""
     part = _folder() / name
     if part.exists():
