@@ -23,7 +23,7 @@ from projections.store.port import ReadStore, StoreError
 from projections.vault import Vault
 from workers.data_lock import DataLock
 from workers.decider import Decider, Overloaded
-from workers.log import EmbeddedLog, open_log
+from workers.log import EmbeddedLog, open_embedded_log
 from workers.log.port import LogError
 from workers.projector import Projector
 from workers.secrets_file import Secrets
@@ -79,7 +79,7 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
         try:
             keyring = await open_keyring(settings.keyring_url, secrets.master_key)
             stack.push_async_callback(keyring.close)
-            event_log = await open_log(settings.log_url)
+            event_log = await open_embedded_log(settings.log_url)
             stack.push_async_callback(event_log.close)
             store = await open_store(settings.store_url, COLLECTIONS)
             stack.push_async_callback(store.close)

@@ -16,7 +16,7 @@ from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
 from domain.state import Part
 from workers.decider import MAX_GROUP, MAX_WAITING, Decider, Overloaded
-from workers.log import open_log
+from workers.log import open_embedded_log
 from workers.log.port import Group, LogBatch, PartRef
 from workers.log.sqlite import SqliteLog
 
@@ -92,7 +92,7 @@ class Desk:
 
 @asynccontextmanager
 async def at_work(path: Path) -> AsyncIterator[Desk]:
-    log = await open_log(f"sqlite:///{path}")
+    log = await open_embedded_log(f"sqlite:///{path}")
     assert isinstance(log, SqliteLog)
     desk = Desk(log)
     running = asyncio.create_task(desk.decider.run())
@@ -405,7 +405,7 @@ async def stop_by_draining(desk: Desk, running: asyncio.Task[None]) -> None:
 async def test_what_was_submitted_is_answered_before_it_ends(
     path: Path, stop: Callable[[Desk, asyncio.Task[None]], Awaitable[None]], turns: int
 ) -> None:
-    log = await open_log(f"sqlite:///{path}")
+    log = await open_embedded_log(f"sqlite:///{path}")
     assert isinstance(log, SqliteLog)
     desk = Desk(log)
     running = asyncio.create_task(desk.decider.run())

@@ -17,7 +17,7 @@ from projections.store import open_store
 from projections.store.port import ReadStore, Scan, StoreError
 from workers.data_lock import DataInUse, DataLock
 from workers.embedded import open_core
-from workers.log import EmbeddedLog, open_log
+from workers.log import EmbeddedLog, open_embedded_log
 from workers.log.port import LogError
 from workers.secrets_file import JWT_SECRET_FILE, MASTER_KEY_FILE, open_secrets
 from workers.settings import Settings, StartRefused
@@ -126,7 +126,7 @@ async def _data(report: Report, settings: Settings, everything: bool) -> None:
         except (StartRefused, KeyringError, ValueError) as error:
             report.add("keyring", False, str(error))
         try:
-            log = await open_log(settings.log_url)
+            log = await open_embedded_log(settings.log_url)
             stack.push_async_callback(log.close)
         except (LogError, ValueError) as error:
             report.add("log", False, f"it can't be opened: {error}")
