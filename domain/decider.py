@@ -171,7 +171,9 @@ def evolve(
     return {}
 
 
-def replay(state: State, record: Record, known: c.Outcome | None) -> tuple[Changes, c.Outcome | None]:
+def replay(
+    state: State, record: Record, known: c.Outcome | None
+) -> tuple[Changes, c.Outcome | None]:
     """What a record of the log makes of its stream's state, and of its command's receipt.
 
     `known` is the receipt as the records before it leave it. Null when the command leaves none.

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+import structlog
 import typer
 import uvloop
 from rich.console import Console
@@ -205,11 +206,11 @@ def retry_(
         raise typer.Exit(EXIT_WRONG)
 
 
-def _work(role: "Role") -> None:
+def _work(role: Literal["gateway", "decider", "projector", "fanout"]) -> None:
     from workers.serve import serve as run
 
     def started(settings: Settings, _: object) -> None:
-        log.info("started", role=role, host=settings.host, port=settings.port)
+        structlog.get_logger().info("started", role=role, host=settings.host, port=settings.port)
 
     with _one_line():
         uvloop.run(run(_settings(), (role,), started))

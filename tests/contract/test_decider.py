@@ -18,7 +18,7 @@ from domain.state import Part
 from workers.deciders.group import MAX_GROUP
 from workers.deciders.local import MAX_WAITING, LocalDecider
 from workers.deciders.port import Overloaded
-from workers.log import open_log
+from workers.log import open_embedded_log
 from workers.log.port import Group, LogBatch, PartRef
 from workers.log.sqlite import SqliteLog
 
@@ -94,7 +94,7 @@ class Desk:
 
 @asynccontextmanager
 async def at_work(path: Path) -> AsyncIterator[Desk]:
-    log = await open_log(f"sqlite:///{path}")
+    log = await open_embedded_log(f"sqlite:///{path}")
     assert isinstance(log, SqliteLog)
     desk = Desk(log)
     running = asyncio.create_task(desk.decider.decide())
@@ -412,7 +412,7 @@ async def stop_by_draining(desk: Desk, running: asyncio.Task[None]) -> None:
 async def test_what_was_submitted_is_answered_before_it_ends(
     path: Path, stop: Callable[[Desk, asyncio.Task[None]], Awaitable[None]], turns: int
 ) -> None:
-    log = await open_log(f"sqlite:///{path}")
+    log = await open_embedded_log(f"sqlite:///{path}")
     assert isinstance(log, SqliteLog)
     desk = Desk(log)
     running = asyncio.create_task(desk.decider.decide())

@@ -17,7 +17,7 @@ from projections.store.sqlite import SqliteStore
 from projections.vault import Vault
 from tests.contract.log.scribe import TIME, Scribe
 from workers import projector as projector_module
-from workers.log import EmbeddedLog, open_log
+from workers.log import EmbeddedLog, open_embedded_log
 from workers.projector import Projector
 
 
@@ -55,7 +55,7 @@ class Works:
 
 @pytest.fixture
 async def works(tmp_path: Path) -> AsyncIterator[Works]:
-    log = await open_log(f"sqlite:///{tmp_path}/log.db")
+    log = await open_embedded_log(f"sqlite:///{tmp_path}/log.db")
     keyring = await open_keyring(f"sqlite:///{tmp_path}/keys.db", bytes(32))
     store = await open_store(f"sqlite:///{tmp_path}/read.db", COLLECTIONS)
     assert isinstance(store, SqliteStore)

@@ -15,7 +15,7 @@ from projections.progress import Progress
 from projections.store import open_store
 from projections.store.port import Scan
 from projections.vault import Vault
-from workers.log import open_log
+from workers.log import open_embedded_log
 from workers.secrets_file import open_secrets
 from workers.settings import read_settings
 
@@ -52,7 +52,7 @@ async def read_models_differ(folder: Path, scratch: Path) -> list[str]:
         stale.unlink()
     settings = read_settings({"HANSARD_DATA_DIR": str(copy)})
     secrets = open_secrets(settings)
-    log = await open_log(settings.log_url)
+    log = await open_embedded_log(settings.log_url)
     keyring = await open_keyring(settings.keyring_url, secrets.master_key)
     fresh = await open_store(settings.store_url, COLLECTIONS)
     kept = await open_store(f"sqlite:///{folder}/read.db", COLLECTIONS)

@@ -59,7 +59,7 @@ class HansardServer:
         return (self.folder.parent / f"{self.folder.name}.log").read_text()
 
     def start(self) -> "HansardServer":
-        """Return when it is ready. Raises RuntimeError, with its log, when it does not become so."""
+        """Return when it is ready. Raises RuntimeError, with its log, when it does not get so."""
         self.spawn()
         self.await_ready()
         return self

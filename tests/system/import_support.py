@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.servers.hansard import HansardServer
-from workers.log import open_log
+from workers.log import open_embedded_log
 
 Line = dict[str, Any]
 
@@ -59,7 +59,7 @@ def records(environ: Mapping[str, str]) -> dict[str, list[bytes]]:
     """Every stream of a log, byte for byte."""
 
     async def read() -> dict[str, list[bytes]]:
-        log = await open_log(f"sqlite:///{environ['HANSARD_DATA_DIR']}/log.db")
+        log = await open_embedded_log(f"sqlite:///{environ['HANSARD_DATA_DIR']}/log.db")
         try:
             streams: dict[str, None] = {}
             after = 0

@@ -123,7 +123,7 @@ class KafkaTenure:
 
     async def commit(self, group: Group) -> None:
         ids = [outcome.command for outcome in group.receipts]
-        if ids and await self._in_thread(lambda: self._cache.holds_any(ids)):
+        if ids and await self._in_thread(partial(self._cache.holds_any, ids)):
             raise Conflict("a command of the group was decided before")
         await self._cached()
         try:
@@ -276,9 +276,7 @@ class KafkaTenure:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
-def _fold_run(
-    fold: Fold, kind: str, records: "Sequence[ConsumerRecord[bytes, bytes]]"
-) -> None:
+def _fold_run(fold: Fold, kind: str, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
     values = [record.value or b"" for record in records]
     place = Place(records[-1].offset, chain_next(values[-1]))
     if kind == OUTCOMES:

@@ -1,7 +1,7 @@
 """The log as its two users see it: those who read events, and the decider that writes them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -45,7 +45,10 @@ class LogBatch(NamedTuple):
 
 
 class EventLog(Protocol):
-    """Reading. Positions are of one partition and only rise, with gaps."""
+    """Reading. Positions are of one partition and only rise, with gaps.
+
+    All that talks to a log raises `LogError` when it does not answer; the same may be asked again.
+    """
 
     @property
     def identity(self) -> str:
@@ -54,19 +57,31 @@ class EventLog(Protocol):
     @property
     def partitions(self) -> Sequence[str]: ...
 
+    def reader(self) -> "EventLog":
+        """The same log for one more who reads along from positions of its own."""
+
+    def shares(self, name: str) -> AsyncGenerator[Sequence[str], None]:
+        """The partitions that fall to this process among all that share the work of this name, anew
+        at every change. Until the others know of a change two may have the same."""
+
     async def read(self, partition: str, after: int, limit: int) -> LogBatch:
-        """The next records after a position, at most `limit`; none at the end."""
+        """The next records after a position, at most `limit`; none at the end that is known. The
+        batch may end further on than its last record does."""
 
     async def wait(self, partition: str, after: int) -> None:
         """Return once the partition holds something after the position."""
 
+    async def ends(self) -> dict[str, int]:
+        """The positions that everything committed so far lies before, by partition."""
+
     def end(self, partition: str) -> int:
-        """The position of the last record."""
+        """The end of a partition, as far as it is known here."""
 
     async def read_stream(self, stream: str, after: int, limit: int) -> list[bytes]:
-        """The records of a stream after a seq, byte for byte."""
+        """The records of a stream after a seq, byte for byte. May read all that stands before."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close it for all its readers."""
 
 
 class Group(NamedTuple):
@@ -84,6 +99,7 @@ class Group(NamedTuple):
     upto: int = 0
 
 
+@runtime_checkable
 class Ledger(Protocol):
     """Writing, and what deciding needs: folded states and receipts."""
 
@@ -99,6 +115,10 @@ class Ledger(Protocol):
             Conflict: nothing was written; the decider did not know all receipts and states.
             LogError: nothing was written.
         """
+
+
+class EmbeddedLog(EventLog, Ledger, Protocol):
+    """A log that is written and read in one process."""
 
 
 class ReplyTo(NamedTuple):

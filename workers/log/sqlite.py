@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -59,6 +59,17 @@ class SqliteLog:
     @property
     def partitions(self) -> Sequence[str]:
         return (EVENTS, OUTCOMES)
+
+    def reader(self) -> "SqliteLog":
+        # It keeps nothing of where somebody reads.
+        return self
+
+    async def shares(self, name: str) -> AsyncGenerator[Sequence[str], None]:  # noqa: ARG002 (all)
+        yield self.partitions
+        await asyncio.get_running_loop().create_future()
+
+    async def ends(self) -> dict[str, int]:
+        return dict(self._ends)
 
     def end(self, partition: str) -> int:
         return self._ends[partition]

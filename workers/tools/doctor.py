@@ -15,9 +15,9 @@ from projections.dead_letters import DEAD_LETTERS
 from projections.keyring import KeyringError, open_keyring
 from projections.store import open_store
 from projections.store.port import ReadStore, Scan, StoreError
-from workers.data_lock import DataInUse, DataLock
 from workers.core import open_core, writing
-from workers.log import EmbeddedLog, open_log
+from workers.data_lock import DataInUse, DataLock
+from workers.log import EmbeddedLog, open_embedded_log
 from workers.log.port import LogError
 from workers.secrets_file import JWT_SECRET_FILE, MASTER_KEY_FILE, open_secrets
 from workers.settings import Settings, StartRefused
@@ -126,7 +126,7 @@ async def _data(report: Report, settings: Settings, everything: bool) -> None:
         except (StartRefused, KeyringError, ValueError) as error:
             report.add("keyring", False, str(error))
         try:
-            log = await open_log(settings.log_url)
+            log = await open_embedded_log(settings.log_url)
             stack.push_async_callback(log.close)
         except (LogError, ValueError) as error:
             report.add("log", False, f"it can't be opened: {error}")

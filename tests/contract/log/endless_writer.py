@@ -7,13 +7,13 @@ import asyncio
 import sys
 
 from tests.contract.log.scribe import Scribe
-from workers.log import open_log
+from workers.log import open_embedded_log
 
 USERS = [f"u{n}" for n in range(5)]
 
 
 async def main(url: str) -> None:
-    log = await open_log(url)
+    log = await open_embedded_log(url)
     scribe = Scribe()
     n = 0
     while True:

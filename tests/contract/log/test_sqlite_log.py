@@ -15,7 +15,7 @@ from domain.ids import user_stream
 from domain.state import HEAD, Head
 from tests.contract.log.endless_writer import USERS
 from tests.contract.log.scribe import Scribe, contents, streams
-from workers.log import open_log, sqlite
+from workers.log import open_embedded_log, sqlite
 from workers.log.port import LogError
 from workers.log.sqlite import EVENTS, OUTCOMES, SqliteLog
 
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 async def opened(path: Path) -> SqliteLog:
-    log = await open_log(f"sqlite:///{path}")
+    log = await open_embedded_log(f"sqlite:///{path}")
     assert isinstance(log, SqliteLog)
     return log
 
