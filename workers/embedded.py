@@ -23,8 +23,8 @@ from projections.store.port import ReadStore, StoreError
 from projections.vault import Vault
 from workers.data_lock import DataLock
 from workers.decider import Decider, Overloaded
-from workers.log import EmbeddedLog, open_embedded_log
-from workers.log.port import LogError
+from workers.log import open_embedded_log
+from workers.log.port import EmbeddedLog, LogError
 from workers.projector import Projector
 from workers.secrets_file import Secrets
 from workers.settings import Settings, StartRefused

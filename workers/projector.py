@@ -1,7 +1,8 @@
 """Feeds the read models from the log, one loop a partition."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -22,24 +23,39 @@ RETRY = 0.5
 
 
 class Projector:
+    """Follows the partitions that fall to it.
+
+    Two may follow the same one while it passes from one to the other: both write the same, and an
+    older document never replaces a newer one.
+    """
+
     def __init__(self, event_log: EventLog, engine: Engine) -> None:
-        self._log = event_log
+        self._log = event_log.reader()
         self._engine = engine
+        self._share: Sequence[str] = self._log.partitions
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Condition()
         self._applying: dict[str, str] = {}
 
     async def run(self) -> None:
         """Project until cancelled."""
-        self._reached = await self._engine.start()
-        await self._tell()
         async with asyncio.TaskGroup() as group:
-            for partition in self._log.partitions:
-                group.create_task(self._follow(partition))
+            following: list[asyncio.Task[None]] = []
+            while True:
+                try:
+                    async with contextlib.aclosing(self._log.shares("projector")) as shares:
+                        async for share in shares:
+                            await _stop(following)
+                            await self._begin(share)
+                            following = [group.create_task(self._follow(p)) for p in share]
+                except (LogError, StoreError) as error:
+                    log.warning("projector_waits", error=str(error))
+                await _stop(following)
+                await asyncio.sleep(RETRY)
 
     def behind(self) -> dict[str, int]:
-        """How many positions of the log each partition still has to go."""
-        return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._log.partitions}
+        """How many positions of the log each partition of the share still has to go."""
+        return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._share}
 
     @property
     def oldest_not_shown(self) -> str | None:
@@ -53,6 +69,14 @@ class Projector:
             return
         async with self._moved:
             await self._moved.wait_for(lambda: self._has(positions))
+
+    async def _begin(self, share: Sequence[str]) -> None:
+        # What the engine remembers may be older than what others have written meanwhile.
+        self._reached = await self._engine.start()
+        self._share = share
+        self._applying.clear()
+        await self._tell()
+        log.debug("projector_share", partitions=len(share))
 
     async def _tell(self) -> None:
         async with self._moved:
@@ -78,3 +102,10 @@ class Projector:
             except (StoreError, LogError, KeyringError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
