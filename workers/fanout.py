@@ -18,15 +18,15 @@ from projections.fold import Held
 from projections.keyring.port import KeyringError
 from projections.messages import message_of
 from projections.profiles import PROFILES
-from projections.realtime.port import Publication, Realtime
+from projections.realtime.port import Publication, Realtime, RealtimeError
 from projections.store.port import Batch, ReadStore, Scan, StoreError
 from projections.vault import Vault
 from workers.log.port import EventLog, LogError
+from workers.shares import RETRY, follow_shares
 
 log = structlog.get_logger()
 
 BATCH = 256
-RETRY = 0.5
 #: Seconds between checkpoints: what is published twice is shown once.
 CHECKPOINT = 1.0
 #: Before the name of a partition, in the checkpoints of the read store.
@@ -58,19 +58,33 @@ class Fanout:
         anew: bool,
     ) -> None:
         """`anew` says that nobody can have been connected before: it begins at the log's end."""
-        self._log = event_log
+        self._log = event_log.reader()
         self._realtime = realtime
         self._store = store
         self._vault = vault
         self._clock = clock
         self._anew = anew
+        self._at: dict[str, int] = {}
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        await follow_shares(self._log, "fanout", self._follow)
+        await follow_shares(self._log, "fanout", self._begin, self._follow)
+
+    async def _begin(self, share: Sequence[str]) -> None:
+        if self._anew:
+            self._at = {partition: self._log.end(partition) for partition in share}
+            return
+        ends = await self._log.ends()
+        known = await self._store.checkpoints()
+        self._at = {p: known.get(CHECKPOINTS + p, ends[p]) for p in share}
+        # From here on nothing is passed over, whenever this process ends.
+        await self._keep(self._at)
+
+    async def _keep(self, reached: Mapping[str, int]) -> None:
+        await self._store.write(Batch([], {CHECKPOINTS + p: at for p, at in reached.items()}))
 
     async def _follow(self, partition: str) -> None:
-        at = kept = await self._start(partition)
+        at = self._at[partition]
         kept_at = time.monotonic()
         while True:
             try:
@@ -80,25 +94,10 @@ class Fanout:
                 at = batch.end
                 if time.monotonic() - kept_at >= CHECKPOINT:
                     kept_at = time.monotonic()
-                    await self._store.write(Batch([], {CHECKPOINTS + partition: at}))
+                    await self._keep({partition: at})
             except (LogError, StoreError, KeyringError, RealtimeError) as error:
                 log.warning("fanout_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)
-
-    async def _start(self, partition: str) -> int:
-        while not self._anew:
-            try:
-                checkpoints = await self._store.checkpoints()
-                at = checkpoints.get(CHECKPOINTS + partition)
-                if at is not None:
-                    return at
-                # From here on nothing is passed over, whenever this process ends.
-                end = (await self._log.ends())[partition]
-                await self._store.write(Batch([], {CHECKPOINTS + partition: end}))
-            except (LogError, StoreError) as error:
-                log.warning("fanout_waits", partition=partition, error=str(error))
-                await asyncio.sleep(RETRY)
-        return self._log.end(partition)
 
     async def frames(self, events: Sequence[Envelope]) -> list[Publication]:
         """What these events have to tell, in their order."""

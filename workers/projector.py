@@ -1,7 +1,7 @@
 """Feeds the read models from the log, one loop a partition."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -9,6 +9,7 @@ from projections.engine import Engine
 from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
 from workers.log.port import EventLog, LogError
+from workers.shares import RETRY, follow_shares
 
 log = structlog.get_logger()
 
@@ -17,29 +18,29 @@ BATCH = 500
 #: Seconds to let events gather while they come faster than they are folded: a batch costs much of
 #: what it costs whatever its size.
 GATHER = 0.02
-#: Seconds between attempts while the log or the store does not answer.
-RETRY = 0.5
-
 
 class Projector:
+    """Follows the partitions that fall to it.
+
+    Two may follow the same one while it passes from one to the other: both write the same, and an
+    older document never replaces a newer one.
+    """
+
     def __init__(self, event_log: EventLog, engine: Engine) -> None:
-        self._log = event_log
+        self._log = event_log.reader()
         self._engine = engine
+        self._share: Sequence[str] = self._log.partitions
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Condition()
         self._applying: dict[str, str] = {}
 
     async def run(self) -> None:
         """Project until cancelled."""
-        self._reached = await self._engine.start()
-        await self._tell()
-        async with asyncio.TaskGroup() as group:
-            for partition in self._log.partitions:
-                group.create_task(self._follow(partition))
+        await follow_shares(self._log, "projector", self._begin, self._follow)
 
     def behind(self) -> dict[str, int]:
-        """How many positions of the log each partition still has to go."""
-        return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._log.partitions}
+        """How many positions of the log each partition of the share still has to go."""
+        return {p: self._log.end(p) - self._reached.get(p, 0) for p in self._share}
 
     @property
     def oldest_not_shown(self) -> str | None:
@@ -53,6 +54,14 @@ class Projector:
             return
         async with self._moved:
             await self._moved.wait_for(lambda: self._has(positions))
+
+    async def _begin(self, share: Sequence[str]) -> None:
+        # What the engine remembers may be older than what others have written meanwhile.
+        self._reached = await self._engine.start()
+        self._share = share
+        self._applying.clear()
+        await self._tell()
+        log.debug("projector_share", partitions=len(share))
 
     async def _tell(self) -> None:
         async with self._moved:

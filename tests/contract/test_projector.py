@@ -17,7 +17,8 @@ from projections.store.sqlite import SqliteStore
 from projections.vault import Vault
 from tests.contract.log.scribe import TIME, Scribe
 from workers import projector as projector_module
-from workers.log import EmbeddedLog, open_embedded_log
+from workers.log import open_embedded_log
+from workers.log.port import EmbeddedLog
 from workers.projector import Projector
 
 

@@ -1,5 +1,7 @@
 """Where events are kept."""
 
+from pathlib import Path
+
 from workers.log.port import CommandLog, EmbeddedLog, EventLog, Migration
 from workers.log.sqlite import SqliteLog
 

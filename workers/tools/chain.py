@@ -5,7 +5,7 @@ import msgspec
 from domain.catalogue import UnknownEvent, decode_data
 from domain.envelope import chain_next, chain_start, decode
 from domain.state import HEAD, Head
-from workers.log import EmbeddedLog
+from workers.log.port import EmbeddedLog
 
 _PAGE = 1000
 

@@ -17,8 +17,8 @@ from projections.store import open_store
 from projections.store.port import ReadStore, Scan, StoreError
 from workers.core import open_core, writing
 from workers.data_lock import DataInUse, DataLock
-from workers.log import EmbeddedLog, open_embedded_log
-from workers.log.port import LogError
+from workers.log import open_embedded_log
+from workers.log.port import EmbeddedLog, LogError
 from workers.secrets_file import JWT_SECRET_FILE, MASTER_KEY_FILE, open_secrets
 from workers.settings import Settings, StartRefused
 from workers.tools.chain import broken, streams_of

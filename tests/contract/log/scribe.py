@@ -7,8 +7,7 @@ from domain.decider import Record
 from domain.envelope import Envelope
 from domain.ids import user_stream
 from domain.state import HEAD, Head, Part
-from workers.log import EmbeddedLog
-from workers.log.port import Group, LogBatch, PartRef
+from workers.log.port import EmbeddedLog, Group, LogBatch, PartRef
 
 TIME = "2024-05-01T00:00:00.000Z"
 
