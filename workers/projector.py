@@ -19,6 +19,7 @@ BATCH = 500
 #: what it costs whatever its size.
 GATHER = 0.02
 
+
 class Projector:
     """Follows the partitions that fall to it.
 

@@ -6,7 +6,7 @@ once more, which receipts make harmless; after ten seconds its outcome is unknow
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import msgspec
@@ -67,6 +67,7 @@ class RemoteDeciders:
         self._numbers = 0
         self._putting: set[asyncio.Task[None]] = set()
         self._answered = asyncio.Event()
+        self._doubt = False
 
     def submit(self, command: Command, reply: Reply) -> None:
         if len(self._waiting) >= MAX_WAITING:
@@ -81,13 +82,15 @@ class RemoteDeciders:
 
     async def carry(self) -> None:
         """Take replies, and see to the commands that get none."""
-        await self._realtime.receive(self._mailbox, self._take)
+        await self._realtime.receive(self._mailbox, self._take, self._interrupted)
         while True:
             await asyncio.sleep(PATROL)
             now = time.monotonic()
+            look_after = 0.0 if self._doubt else LOOK_AFTER
+            self._doubt = False
             silent: dict[int, _Waiting] = {}
             for number, waiting in list(self._waiting.items()):
-                if now - waiting.since < LOOK_AFTER or len(silent) == LOOKED_FOR:
+                if now - waiting.since < look_after or len(silent) == LOOKED_FOR:
                     break
                 if now - waiting.since >= GIVE_UP_AFTER:
                     self._answer(number, _unknown(waiting.command))
@@ -119,13 +122,18 @@ class RemoteDeciders:
             # It may have been appended all the same: the reply or the patrol tells.
             log.warning("command_not_acknowledged", command=command.id, error=str(error))
 
-    def _take(self, message: bytes) -> None:
-        try:
-            number, verdict = decode_reply(message)
-        except msgspec.DecodeError:
-            log.error("reply_unreadable")
-            return
-        self._answer(number, verdict)
+    def _take(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            try:
+                number, verdict = decode_reply(message)
+            except msgspec.DecodeError:
+                log.error("reply_unreadable")
+            else:
+                self._answer(number, verdict)
+
+    def _interrupted(self) -> None:
+        # Replies may have been lost: there is no sense in waiting for them.
+        self._doubt = True
 
     def _answer(self, number: int, verdict: Verdict) -> None:
         waiting = self._waiting.pop(number, None)

@@ -167,13 +167,15 @@ class KafkaTenure:
             value = encode_outcome(outcome)
             future = await self._send(OUTCOMES, outcome.stream, value, [])
             sent.append((OUTCOMES, value, future))
-        commands = TopicPartition(place.topic(COMMANDS), self.partition)
-        await producer.send_offsets_to_transaction({commands: group.upto}, place.group(DECIDERS))
         places: dict[str, Place] = {}
         for kind, value, future in sent:
             # `commit_transaction` does not look at the fate of single sends.
             metadata = await future
             places[kind] = Place(metadata.offset, chain_next(value))
+        # Only now: a broker that is adding the group to the transaction turns records away that
+        # come meanwhile (KIP-890), and they are sent again.
+        commands = TopicPartition(place.topic(COMMANDS), self.partition)
+        await producer.send_offsets_to_transaction({commands: group.upto}, place.group(DECIDERS))
         await producer.commit_transaction()
         return places
 
