@@ -10,14 +10,14 @@ import structlog
 from domain import events as e
 from domain.catalogue import decode_data, sealed_values
 from domain.envelope import Envelope
-from domain.ids import chat_stream, split_stream
+from domain.ids import chat_stream, split_stream, user_stream
 from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import redact
 from projections.fold import Held
 from projections.keyring.port import KeyringError
 from projections.messages import message_of
 from projections.profiles import PROFILES
-from projections.realtime.port import Publication, Realtime
+from projections.realtime.port import Publication, Realtime, RealtimeError
 from projections.store.port import ReadStore, Scan, StoreError
 from projections.vault import Vault
 from workers.log.port import EventLog, LogError
@@ -66,7 +66,7 @@ class Fanout:
                 batch = await self._log.read(PARTITION, self.reached, BATCH)
                 await self._realtime.publish(await self.frames(batch.events))
                 self.reached = batch.end
-            except (LogError, StoreError, KeyringError) as error:
+            except (LogError, StoreError, KeyringError, RealtimeError) as error:
                 log.warning("fanout_waits", error=str(error))
                 await asyncio.sleep(RETRY)
 
@@ -95,7 +95,9 @@ class Fanout:
         }
         published: list[Publication] = []
         for envelope, data in decoded:
-            published.append(self._event(envelope, data, gone))
+            event = self._event(envelope, data, gone)
+            published.append(event)
+            published += [_membership(event, user) for user in event.touches]
             if isinstance(data, e.ChatRead | e.ChatDelivered):
                 published.append(_receipt(envelope, data))
             elif isinstance(data, e.UserChanged):
@@ -203,6 +205,17 @@ def _frame(
     if redacted:
         frame["redacted"] = True
     return _encode(frame)
+
+
+def _membership(event: Publication, user: str) -> Publication:
+    """Whoever has the user's connections may not be listening to the chat yet."""
+    return Publication(
+        channel=user_stream(user),
+        kind="membership",
+        seq=event.seq,
+        type=event.type,
+        chat=split_stream(event.channel)[1],
+    )
 
 
 def _receipt(envelope: Envelope, data: e.ChatRead | e.ChatDelivered) -> Publication:

@@ -18,6 +18,7 @@ from gateway.limits import Limiter, open_limit_storage
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
 from projections.realtime import open_realtime
+from projections.views.reading import Reading
 from workers.embedded import Core, now, now_millis, open_core, running
 from workers.fanout import Fanout
 from workers.secrets_file import Secrets, open_secrets
@@ -92,7 +93,7 @@ async def serve(settings: Settings, started: Callable[[Settings, Secrets], None]
 @contextlib.asynccontextmanager
 async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
     realtime = open_realtime(settings.realtime_url)
-    hub = Hub(core.store, realtime, core.settle)
+    hub = Hub(lambda: Reading(core.store, core.vault, now()), realtime, core.settle)
     fanout = Fanout(core.event_log, realtime, core.store, core.vault, now)
     authenticator = _authenticator(settings, secrets)
     async with running(hub.run(), fanout.run()):
