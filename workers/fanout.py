@@ -11,7 +11,7 @@ import structlog
 from domain import events as e
 from domain.catalogue import decode_data, sealed_values
 from domain.envelope import Envelope
-from domain.ids import chat_stream, split_stream
+from domain.ids import chat_stream, split_stream, user_stream
 from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import redact
 from projections.fold import Held
@@ -124,7 +124,9 @@ class Fanout:
         }
         published: list[Publication] = []
         for envelope, data in decoded:
-            published.append(self._event(envelope, data, gone))
+            event = self._event(envelope, data, gone)
+            published.append(event)
+            published += [_membership(event, user) for user in event.touches]
             if isinstance(data, e.ChatRead | e.ChatDelivered):
                 published.append(_receipt(envelope, data))
             elif isinstance(data, e.UserChanged):
@@ -232,6 +234,17 @@ def _frame(
     if redacted:
         frame["redacted"] = True
     return _encode(frame)
+
+
+def _membership(event: Publication, user: str) -> Publication:
+    """Whoever has the user's connections may not be listening to the chat yet."""
+    return Publication(
+        channel=user_stream(user),
+        kind="membership",
+        seq=event.seq,
+        type=event.type,
+        chat=split_stream(event.channel)[1],
+    )
 
 
 def _receipt(envelope: Envelope, data: e.ChatRead | e.ChatDelivered) -> Publication:

@@ -12,6 +12,7 @@ from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
+from projections.views.reading import Reading
 from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
 from workers.fanout import Fanout
@@ -77,7 +78,7 @@ def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, Non
 
 @contextlib.asynccontextmanager
 async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
-    hub = Hub(core.store, core.realtime, core.settle)
+    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle)
     authenticator = _authenticator(settings, secrets)
     async with running(hub.run()):
         yield Services(

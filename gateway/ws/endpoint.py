@@ -78,8 +78,7 @@ class Sockets:
         """Write what is pending and close every connection, with advice when to come back."""
         await self.marks.close()
         for socket in tuple(self._open):
-            wait = round(random.uniform(0, RECONNECT_SPREAD), 1)
-            socket.close(session.RESTART, f"restarting; come back in {wait} s")
+            socket.close(session.RESTART, f"restarting; {_advice()}")
         closing = [socket.finished.wait() for socket in tuple(self._open)]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
@@ -133,7 +132,7 @@ class Socket:
         self._wake.set()
 
     def lost(self) -> None:
-        self.close(session.TOO_SLOW, "events were lost; resume")
+        self.close(session.RESTART, f"events were missed; {_advice()} and resume")
 
     def banned(self, code: str) -> None:
         self._session.reject(Problem(code, "This account may not connect any more."))
@@ -379,6 +378,10 @@ class Socket:
         self._given.move_to_end(stream)
         if len(self._given) > REMEMBERED_POSITIONS:
             self._given.popitem(last=False)
+
+
+def _advice() -> str:
+    return f"come back in {random.uniform(0, RECONNECT_SPREAD):.1f} s"
 
 
 def _headers(scope: Scope, name: bytes) -> list[str]:

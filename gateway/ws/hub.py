@@ -8,20 +8,29 @@ from typing import Protocol
 import structlog
 
 from domain.ids import chat_stream, split_stream, user_stream
-from projections.chats import CHATS, MEMBERSHIPS, Chat
+from gateway.ws.catch_up import CatchUp
+from gateway.ws.places import Place, Room
+from gateway.ws.receipts import newly_covered
+from projections.chats import MEMBERSHIPS
 from projections.hidden import HIDDEN
-from projections.marks import MARK_STEPS
-from projections.messages import MESSAGES
-from projections.realtime.port import Publication, Realtime
-from projections.store.port import ReadStore, Scan, StoreError
+from projections.profiles import PROFILES
+from projections.realtime.port import Publication, Realtime, RealtimeError
+from projections.store.port import Scan, StoreError
+from projections.views.access import access_to_all
+from projections.views.reading import Reading
 
 log = structlog.get_logger()
 
 #: Publications waiting to be shown; past that every connection has lost its place.
 MAX_WAITING = 50_000
+#: Publications of this gateway waiting to be passed on.
+MAX_LEAVING = 1_000
+#: Users whose chats are looked up at once after an interruption.
+USERS_AT_ONCE = 500
+#: Seconds between attempts while the store does not answer.
+RETRY = 0.5
 #: In chats above this size a receipt goes only to the senders of what it newly covers.
 RECEIPTS_TO_ALL = 50
-COVERED = 100
 REMEMBERED_HIDDEN = 20_000
 #: Deliveries before other work has its turn.
 TURN = 256
@@ -41,40 +50,31 @@ class Connection(Protocol):
     def banned(self, code: str) -> None: ...
 
 
-class _Room:
-    """A chat with members connected here: `floors` has for each the first seq they may see.
-    `members_count` is as of `seq`."""
-
-    __slots__ = ("floors", "members_count", "seq", "since_joined")
-
-    def __init__(self, chat: Chat) -> None:
-        self.seq = chat.seq
-        self.since_joined = chat.history == "since_joined"
-        self.members_count = chat.members_count
-        self.floors: dict[str, int] = {}
-
-    def count(self, seq: int, change: int) -> None:
-        if seq > self.seq:
-            self.seq = seq
-            self.members_count += change
-
-
 class Hub:
     def __init__(
-        self, store: ReadStore, realtime: Realtime, settle: Callable[[], Awaitable[None]]
+        self,
+        reading: Callable[[], Reading],
+        realtime: Realtime,
+        settle: Callable[[], Awaitable[None]],
     ) -> None:
-        """`settle` returns once the read models hold all that was published when it was called."""
-        self._store = store
+        """`reading` is for one answer; `settle` returns once the read models hold all that was in
+        the log when it was called."""
+        self._reading = reading
         self._realtime = realtime
         self._settle = settle
+        self._catch_up = CatchUp(self, reading, settle)
         self._users: dict[str, set[Connection]] = {}
-        self._rooms: dict[str, _Room] = {}
+        self._own: dict[str, Place] = {}
+        self._rooms: dict[str, Room] = {}
         self._rooms_of: dict[str, set[str]] = {}
         self._changes: dict[str, list[dict[str, int]]] = {}
         self._hidden: OrderedDict[tuple[str, int], set[str]] = OrderedDict()
         self._waiting: list[Publication] = []
         self._arrived = asyncio.Event()
-        realtime.listen(self._take)
+        self._leaving: list[Publication] = []
+        self._departing = asyncio.Event()
+        self._interrupted = asyncio.Event()
+        realtime.listen(self._take, self._interrupted.set)
 
     @property
     def connections(self) -> int:
@@ -83,7 +83,7 @@ class Hub:
     def members_count(self, stream: str) -> int | None:
         """The number of members of a chat that someone connected here is in."""
         room = self._rooms.get(stream)
-        return None if room is None else room.members_count
+        return room.members_count if room is not None and room.open else None
 
     def is_member(self, user: str, stream: str) -> bool:
         """Whether a user connected here is in the chat."""
@@ -100,18 +100,21 @@ class Hub:
         # From here on changes of membership are noted, for the scan below may not show them yet.
         changes: dict[str, int] = {}
         self._changes.setdefault(user, []).append(changes)
-        self._realtime.subscribe([user_stream(user)])
+        own = user_stream(user)
         try:
+            if own not in self._own:
+                profiles = await self._reading().get(PROFILES, [(user,)])
+                seq = profiles[(user,)].seq if profiles else 0
+                self._own.setdefault(own, Place(seq))
+            await self._realtime.subscribe([own])
             await self._settle()
-            [found] = await self._store.scan(MEMBERSHIPS, [Scan(equal=(user,), along="by_user")])
-            memberships = {chat_stream(m.chat): m for m in found}
-            chats = await self._store.get(CHATS, [(m.chat,) for m in found])
-            for chat in chats.values():
-                stream = chat_stream(chat.chat)
-                membership = memberships[stream]
-                if changes.get(stream, 0) <= membership.seq:
-                    self._enter(user, stream, membership.joined, chat)
-            self._realtime.subscribe(self._rooms_of.get(user, ()))
+            for access in await access_to_all(self._reading(), user):
+                stream = chat_stream(access.id)
+                if changes.get(stream, 0) <= access.membership.seq:
+                    room = self._rooms.setdefault(stream, Room())
+                    room.enter(user, access.membership.joined, access.chat)
+                    self._rooms_of.setdefault(user, set()).add(stream)
+            await self._realtime.subscribe(self._rooms_of.get(user, ()))
             # What was published before the subscriptions stood is waited for, not missed.
             await self._settle()
         finally:
@@ -129,23 +132,73 @@ class Hub:
             del self._users[user]
             for stream in self._rooms_of.pop(user, set()):
                 self._drop(user, stream)
+            self._own.pop(user_stream(user), None)
             self._realtime.unsubscribe([user_stream(user)])
 
     async def publish(self, publication: Publication) -> None:
-        """Pass on what is no event: typing."""
-        await self._realtime.publish([publication])
+        """Pass on what is no event: typing. Nobody waits for it, and it may be lost."""
+        if len(self._leaving) < MAX_LEAVING:
+            self._leaving.append(publication)
+            self._departing.set()
 
     async def run(self) -> None:
         """Show publications until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for work in (self._show_all(), self._pass_on(), self._recover(), self._catch_up.run()):
+                group.create_task(work)
+
+    async def _show_all(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._waiting = self._waiting, []
             try:
-                await self._show(batch)
+                await self.show(batch)
             except StoreError as error:
+                log.warning("publications_wait", error=str(error))
+                for published in batch:
+                    self._put_by(published)
+
+    def _put_by(self, published: Publication) -> None:
+        place = self.place(published.channel)
+        if published.kind == "membership":
+            self._take_membership(published)
+        elif published.kind == "event" and place is not None:
+            place.put_by(published)
+            self._catch_up.need(published.channel)
+
+    async def _pass_on(self) -> None:
+        while True:
+            await self._departing.wait()
+            self._departing.clear()
+            batch, self._leaving = self._leaving, []
+            try:
+                await self._realtime.publish(batch)
+            except RealtimeError as error:
                 log.warning("publications_lost", error=str(error))
-                self._lose_all()
+
+    async def _recover(self) -> None:
+        """After an interruption see what was missed: events, and being let into chats."""
+        while True:
+            await self._interrupted.wait()
+            self._interrupted.clear()
+            for stream in (*self._own, *self._rooms):
+                self._catch_up.need(stream)
+            users = list(self._users)
+            try:
+                await self._settle()
+                for start in range(0, len(users), USERS_AT_ONCE):
+                    some = users[start : start + USERS_AT_ONCE]
+                    scans = [Scan(equal=(user,), along="by_user") for user in some]
+                    for memberships in await self._reading().scan(MEMBERSHIPS, scans):
+                        for membership in memberships:
+                            stream = chat_stream(membership.chat)
+                            if stream not in self._rooms_of.get(membership.user, ()):
+                                self._invite(membership.user, stream)
+            except StoreError as error:
+                log.warning("recovery_waits", error=str(error))
+                await asyncio.sleep(RETRY)
+                self._interrupted.set()
 
     def _take(self, publications: Sequence[Publication]) -> None:
         if not self._users:
@@ -160,9 +213,30 @@ class Hub:
         for connection in [c for connections in self._users.values() for c in connections]:
             connection.lost()
 
-    async def _show(self, batch: Sequence[Publication]) -> None:
+    def place(self, stream: str) -> Place | None:
+        return self._rooms.get(stream) or self._own.get(stream)
+
+    async def hear(self, streams: Iterable[str]) -> None:
+        await self._realtime.subscribe(streams)
+
+    def lose(self, stream: str) -> None:
+        """Too much was missed to be shown: those who have the stream are to resume."""
+        room = self._rooms.get(stream)
+        users = (split_stream(stream)[1],) if room is None else room.floors.keys() | room.invited
+        for connection in [c for user in users for c in self._users.get(user, ())]:
+            connection.lost()
+
+    def tidy(self, stream: str, place: Place) -> None:
+        """Forget a room into which nobody came."""
+        room = self._rooms.get(stream)
+        if room is not None and room is place and room.open and not room.has_hole:
+            room.invited.clear()
+        if room is not None and room is place and not room.invited:
+            self._close_if_empty(stream, room)
+
+    async def show(self, batch: Sequence[Publication]) -> None:
+        """Show publications to those who may see them, each event in its turn."""
         hidden = await self._hidden_by(batch)
-        await self._open_rooms(batch)
         shown = 0
         for published in batch:
             room = self._rooms.get(published.channel)
@@ -175,22 +249,29 @@ class Hub:
                     self._show_event(published, hidden)
                 case "receipt":
                     await self._show_receipt(published)
+                case "membership":
+                    self._take_membership(published)
                 case _:
                     self._show_to_members(published, published.user)
 
     def _show_event(self, published: Publication, hidden: dict[tuple[str, int], set[str]]) -> None:
         stream = published.channel
-        category, name = split_stream(stream)
-        if category == "users":
-            self._note(published, name)
-            for connection in tuple(self._users.get(name, ())):
+        room = self._rooms.get(stream)
+        place = self._own.get(stream) if room is None else room
+        if place is None:
+            return
+        if not place.take(published):
+            if place.has_hole:
+                self._catch_up.need(stream)
+            return
+        if room is None:
+            user = split_stream(stream)[1]
+            self._note(published, user)
+            for connection in tuple(self._users.get(user, ())):
                 connection.event(published, published.frame)
             return
         if published.type in ("chat.created", "member.added"):
-            self._let_in(published)
-        room = self._rooms.get(stream)
-        if room is None:
-            return
+            self._let_in(published, room)
         unseen = hidden.get((stream, published.message), set()) if published.message else set()
         for user, floor in room.floors.items():
             frame = published.frame
@@ -206,17 +287,32 @@ class Hub:
             room.count(published.seq, -1)
             self._let_out(published)
 
-    def _let_in(self, published: Publication) -> None:
+    def _take_membership(self, published: Publication) -> None:
+        user, stream = split_stream(published.channel)[1], chat_stream(published.chat)
+        self._note_change(user, stream, published.seq)
+        belongs = stream in self._rooms_of.get(user, ())
+        if belongs == (published.type == "member.removed"):
+            self._invite(user, stream)
+
+    def _invite(self, user: str, stream: str) -> None:
+        """Someone was let into a chat, or out; what does not come by itself is in the feed."""
+        if user in self._users:
+            self._rooms.setdefault(stream, Room()).invited.add(user)
+            self._catch_up.need(stream)
+
+    def _note_change(self, user: str, stream: str, seq: int) -> None:
+        for changes in self._changes.get(user, ()):
+            changes[stream] = max(seq, changes.get(stream, 0))
+
+    def _let_in(self, published: Publication, room: Room) -> None:
         stream, seq = published.channel, published.seq
-        room = self._rooms.get(stream)
-        if room is not None and published.type == "member.added":
+        if published.type == "member.added":
             room.count(seq, 1)
         for user in published.touches:
+            room.invited.discard(user)
             if user not in self._users:
                 continue
             self._note_change(user, stream, seq)
-            if room is None:
-                continue
             room.floors[user] = seq if room.since_joined else 0
             self._rooms_of.setdefault(user, set()).add(stream)
             for connection in tuple(self._users[user]):
@@ -231,24 +327,17 @@ class Hub:
             for connection in tuple(self._users.get(user, ())):
                 connection.left(stream)
 
-    def _note_change(self, user: str, stream: str, seq: int) -> None:
-        for changes in self._changes.get(user, ()):
-            changes[stream] = seq
-
-    def _enter(self, user: str, stream: str, joined: int, chat: Chat) -> None:
-        room = self._rooms.get(stream)
-        if room is None:
-            room = self._rooms[stream] = _Room(chat)
-        room.floors[user] = joined if room.since_joined else 0
-        self._rooms_of.setdefault(user, set()).add(stream)
-
     def _drop(self, user: str, stream: str) -> None:
         room = self._rooms.get(stream)
         if room is not None:
             room.floors.pop(user, None)
-            if not room.floors:
-                del self._rooms[stream]
-                self._realtime.unsubscribe([stream])
+            if not room.invited:
+                self._close_if_empty(stream, room)
+
+    def _close_if_empty(self, stream: str, room: Room) -> None:
+        if not room.floors:
+            del self._rooms[stream]
+            self._realtime.unsubscribe([stream])
 
     def _note(self, published: Publication, user: str) -> None:
         if published.message is not None and user in self._users:
@@ -260,24 +349,6 @@ class Hub:
             code = "suspended" if published.type == "user.suspended" else "user_erased"
             for connection in tuple(self._users.get(user, ())):
                 connection.banned(code)
-
-    async def _open_rooms(self, batch: Iterable[Publication]) -> None:
-        """Have a room for every chat into which someone connected is let."""
-        streams = {
-            p.channel
-            for p in batch
-            if p.kind == "event"
-            and p.type in ("chat.created", "member.added")
-            and p.channel not in self._rooms
-            and any(user in self._users for user in p.touches)
-        }
-        if not streams:
-            return
-        # The chat's kind of history is fixed by its first event; wait until that can be read.
-        await self._settle()
-        chats = await self._store.get(CHATS, [(split_stream(s)[1],) for s in streams])
-        for chat in chats.values():
-            self._rooms.setdefault(chat_stream(chat.chat), _Room(chat))
 
     async def _hidden_by(self, batch: Iterable[Publication]) -> dict[tuple[str, int], set[str]]:
         """Who has hidden each message that the batch's events are about."""
@@ -293,7 +364,7 @@ class Hub:
             Scan(equal=(split_stream(stream)[1], message), along="by_message")
             for stream, message in asked
         ]
-        found = await self._store.scan(HIDDEN, scans)
+        found = await self._reading().scan(HIDDEN, scans)
         hidden = {
             place: {document.user for document in documents}
             for place, documents in zip(asked, found, strict=True)
@@ -309,39 +380,10 @@ class Hub:
         if room.members_count <= RECEIPTS_TO_ALL:
             self._show_to_members(published, published.user)
             return
-        for user in await self._covered(published):
+        for user in await newly_covered(self._reading(), published):
             if user != published.user and user in room.floors:
                 for connection in tuple(self._users.get(user, ())):
                     connection.show(published.frame)
-
-    async def _covered(self, published: Publication) -> set[str]:
-        """The senders of the last messages that a mark newly covers."""
-        chat = split_stream(published.channel)[1]
-        [steps] = await self._store.scan(
-            MARK_STEPS,
-            [
-                Scan(
-                    equal=(chat, published.user, published.type),
-                    below=published.up_to,
-                    newest=True,
-                    limit=1,
-                )
-            ],
-        )
-        [messages] = await self._store.scan(
-            MESSAGES,
-            [
-                Scan(
-                    equal=(chat,),
-                    along="by_ordinal",
-                    above=steps[0].up_to if steps else 0,
-                    below=published.up_to + 1,
-                    newest=True,
-                    limit=COVERED,
-                )
-            ],
-        )
-        return {message.sender for message in messages}
 
     def _show_to_members(self, published: Publication, but: str) -> None:
         room = self._rooms.get(published.channel)

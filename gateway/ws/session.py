@@ -126,8 +126,7 @@ class Session:
             if isinstance(one, Reset):
                 assert one.stream is not None
                 assert one.seq is not None
-                if one.seq >= self._next.get(one.stream, 0):
-                    self.joined(one.stream, one.seq)
+                self.joined(one.stream, one.seq)
             else:
                 self.event(one, one.frame)
 
@@ -135,11 +134,13 @@ class Session:
         self._send(encode(frames.Renewed(expires_at)))
 
     def joined(self, stream: str, seq: int) -> None:
-        """The user is let into a stream; its next event is the one after `seq`."""
+        """The user is let into a stream; its next event is the one after `seq`. One that the
+        connection has beyond that is not news."""
         reset = Reset(stream, seq)
         if self._phase is _Phase.OPEN:
-            self._next[stream] = seq + 1
-            self._send(encode(reset))
+            if seq >= self._next.get(stream, 0):
+                self._next[stream] = seq + 1
+                self._send(encode(reset))
         elif self._phase is not _Phase.CLOSED:
             self._hold(reset)
 

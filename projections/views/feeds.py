@@ -101,25 +101,68 @@ async def shown(
     `accesses` names, by chat, every chat that the items are of; the user's own stream needs none.
     """
     unseen = await _unseen(reading, accesses, items)
-    opened = [item for item in items if (item.stream, item.at) not in unseen]
-    fields: list[dict[str, Any]] = [msgspec.json.decode(item.data) for item in opened]
+    clear = await _opened(reading, [item for item in items if _place(item) not in unseen])
+    return [_event(item, clear.get(_place(item))) for item in items]
+
+
+class Told(NamedTuple):
+    """An event as it is told to everyone in its stream: to those who may see the message that it is
+    about, and to others. `redacted` is null where there is nothing that one may not see."""
+
+    item: FeedItem
+    event: Event
+    redacted: Event | None
+
+
+async def told(reading: Reading, items: Sequence[FeedItem]) -> Sequence[Told]:
+    """Events of several streams for all who are in them now; what nobody may see any more is
+    redacted for all. Who has hidden a message, or joined after it, is for the caller to know."""
+    about = {_place(item): place for item in items if (place := _about(item)) is not None}
+    messages = await reading.get(MESSAGES, set(about.values()))
+    gone = {place for place, message in messages.items() if reading.gone(message)}
+    clear = await _opened(reading, [item for item in items if about.get(_place(item)) not in gone])
+    return [
+        Told(
+            item,
+            _event(item, clear.get(_place(item))),
+            _event(item, None) if _place(item) in about else None,
+        )
+        for item in items
+    ]
+
+
+async def _opened(
+    reading: Reading, items: Sequence[FeedItem]
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """The data of events with what is sealed in it opened, by stream and seq."""
+    fields: list[dict[str, Any]] = [msgspec.json.decode(item.data) for item in items]
     sealed = [
         [name for name in SEALED_FIELDS.get(item.type, ()) if data.get(name) is not None]
-        for item, data in zip(opened, fields, strict=True)
+        for item, data in zip(items, fields, strict=True)
     ]
     await reading.vault.load(
         reading.vault.key_ids(
             data[name] for data, names in zip(fields, sealed, strict=True) for name in names
         )
     )
-    for item, data, names in zip(opened, fields, sealed, strict=True):
+    for item, data, names in zip(items, fields, sealed, strict=True):
         for name in names:
             value, erased = reading.vault.open(item.stream, item.command, name, data[name])
             data[name] = value
             if erased:
                 data["erased"] = True
-    clear = {(item.stream, item.at): data for item, data in zip(opened, fields, strict=True)}
-    return [_event(item, clear.get((item.stream, item.at))) for item in items]
+    return {_place(item): data for item, data in zip(items, fields, strict=True)}
+
+
+def _place(item: FeedItem) -> tuple[str, int]:
+    return item.stream, item.at
+
+
+def _about(item: FeedItem) -> tuple[str, int] | None:
+    """The message, by chat and seq, without which there is nothing to see in an event."""
+    if item.message is None or item.type in _ENDINGS:
+        return None
+    return split_stream(item.stream)[1], item.message
 
 
 def _event(item: FeedItem, data: dict[str, Any] | None) -> Event:
@@ -139,11 +182,7 @@ async def _unseen(
     reading: Reading, accesses: Mapping[str, Access], items: Iterable[FeedItem]
 ) -> set[tuple[str, int]]:
     """The events, by stream and seq, that are about a message which the user may not see."""
-    about = {
-        (item.stream, item.at): (split_stream(item.stream)[1], item.message)
-        for item in items
-        if item.message is not None and item.type not in _ENDINGS
-    }
+    about = {_place(item): place for item in items if (place := _about(item)) is not None}
     places = set(about.values())
     messages = await reading.get(MESSAGES, places)
     unseen = await hidden(reading, accesses, places)

@@ -11,6 +11,7 @@ from gateway.ws import hub as hub_module
 from gateway.ws.hub import RECEIPTS_TO_ALL, Hub
 from projections.realtime import open_realtime
 from projections.realtime.port import Publication
+from projections.views.reading import Reading
 from tests.contract.views.world import World
 
 ROOM = "chats/room"
@@ -57,7 +58,9 @@ class Lobby:
     def __init__(self, world: World) -> None:
         self.world = world
         self.realtime = open_realtime("memory://")
-        self.hub = Hub(world.store, self.realtime, world.fold)
+        self.hub = Hub(
+            lambda: Reading(world.store, world.vault, world.now), self.realtime, world.fold
+        )
         self.screens: dict[str, Screen] = {}
 
     async def connect(self, *users: str) -> None:
