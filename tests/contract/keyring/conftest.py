@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ def master_key() -> bytes:
     return MASTER_KEY
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "mongo"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a keyring can be made, of every adapter in turn."""
-    return {"sqlite": f"sqlite:///{tmp_path}/keys.db"}[request.param]
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/keys.db"
+    new: Callable[[], str] = request.getfixturevalue("new_mongo_url")
+    return new()

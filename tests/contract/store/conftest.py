@@ -8,15 +8,17 @@ from projections.store.port import ReadStore
 from tests.contract.store.notes import COLLECTIONS
 
 
-@pytest.fixture(scope="session", params=["sqlite"])
+@pytest.fixture(scope="session", params=["sqlite", "mongo"])
 def new_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], str]:
     """Names a store that does not exist yet, another at each call, of every adapter in turn."""
+    if request.param == "mongo":
+        new: Callable[[], str] = request.getfixturevalue("new_mongo_url")
+        return new
     folder = tmp_path_factory.mktemp("stores")
     numbers = count()
-    urls = {"sqlite": lambda: f"sqlite:///{folder}/{next(numbers)}.db"}
-    return urls[request.param]
+    return lambda: f"sqlite:///{folder}/{next(numbers)}.db"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,13 @@ from tests.contract.views.world import World
 pytest.register_assert_rewrite("tests.contract.views.agreement")
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "mongo"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a read store can be made, of every adapter in turn."""
-    return {"sqlite": f"sqlite:///{tmp_path}/read.db"}[request.param]
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/read.db"
+    new: Callable[[], str] = request.getfixturevalue("new_mongo_url")
+    return new()
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+from collections.abc import Callable, Iterator
+from itertools import count
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from tests.servers.process import Server, ServerProcess
+
+
+@pytest.fixture(scope="session")
+def new_mongo_url(mongo_server: Server) -> Iterator[Callable[[], str]]:
+    """Names a database that does not exist yet, another at each call. None stays on a server that
+    does."""
+    run, numbers = f"test-{uuid4().hex[:8]}", count()
+    names: list[str] = []
+
+    def new() -> str:
+        names.append(f"{run}-{next(numbers)}")
+        return mongo_server.url_for(names[-1])
+
+    yield new
+    if isinstance(mongo_server, ServerProcess):
+        return  # It goes with all it holds.
+    with MongoClient(mongo_server.url) as client:
+        for name in names:
+            client.drop_database(name)
