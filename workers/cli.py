@@ -72,6 +72,25 @@ def fanout() -> None:
 
 
 @app.command()
+def migrate(as_json: AsJson = False) -> None:
+    """Make what is missing of the log and the stores, and check what is there."""
+    from workers.tools.migrate import migrate as run
+
+    with _one_line():
+        migrated = uvloop.run(run(_settings()))
+    if as_json:
+        _print_json(migrated)
+    else:
+        print(f"The log {migrated.log} has {migrated.partitions} partitions.")
+        for name in migrated.made:
+            print(f"made   {name}")
+        for fault in migrated.faults:
+            print(f"WRONG  {fault}")
+    if migrated.faults:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@app.command()
 def token(
     user: Annotated[str, typer.Argument(help="The user's id, the token's `sub`.")],
     hours: Annotated[float, typer.Option(min=0, help="How long it is good for.")] = 24.0,

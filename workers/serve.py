@@ -17,7 +17,7 @@ from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
 from workers.fanout import Fanout
 from workers.http_server import HttpServer
-from workers.log import is_shared
+from workers.log import is_shared, migrate_log
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
 
@@ -45,6 +45,8 @@ async def serve(
             "HANSARD_LOG_URL names a log of one process: hansard serve does everything in it"
         )
     secrets = open_secrets(settings)
+    if set(roles) == set(ALL) and is_shared(settings.log_url):
+        await migrate_log(settings.log_url)
     async with contextlib.AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings, secrets))
         if "decider" in roles and core.watch is not None:
@@ -87,7 +89,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             progress=core.progress,
             commander=core.commander,
             authenticator=authenticator,
-            limiter=Limiter(settings.rates, open_limit_storage(settings.realtime_url)),
+            limiter=Limiter(settings.rates, open_limit_storage("memory://")),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             hub=hub,

@@ -1,17 +1,37 @@
-"""A running Hansard for the black-box tests."""
+"""A running Hansard for the black-box tests, of both editions."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers.cluster import Backing, Cluster
 from tests.servers.hansard import HansardServer
+
+EDITIONS = ("embedded", "distributed")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HansardServer]:
+def backing(request: pytest.FixtureRequest) -> Backing:
+    names = ("kafka_server", "mongo_server", "redis_server")
+    return Backing(*map(request.getfixturevalue, names))
+
+
+@pytest.fixture(scope="session", params=EDITIONS)
+def edition(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(
+    edition: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HansardServer]:
     """One server for all tests that need no server of their own; rate limits are off."""
-    running = HansardServer(tmp_path_factory.mktemp("shared") / "data").start()
+    folder = tmp_path_factory.mktemp("shared")
+    if edition == "embedded":
+        running = HansardServer(folder / "data").start()
+    else:
+        running = Cluster(folder / "shared", request.getfixturevalue("backing")).start()
     yield running
     assert running.stop() == 0
 
