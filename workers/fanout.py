@@ -157,6 +157,7 @@ class Fanout:
             chat=hidden.chat if hidden is not None else "",
             touches=_touched(data) if in_chat else (),
             command=envelope.commandid,
+            digest=envelope.commanddigest,
             time=envelope.time,
             ordinal=sent.ordinal if sent is not None else None,
         )

@@ -172,6 +172,7 @@ def _published(told: feeds.Told) -> Publication:
         chat=chat,
         touches=touches,
         command=item.command,
+        digest=item.digest,
         time=item.time,
         ordinal=fields["ordinal"] if item.type == "message.sent" else None,
     )

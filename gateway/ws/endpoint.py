@@ -22,7 +22,7 @@ from gateway.problems import Problem, problem_response
 from gateway.services import Services
 from gateway.ws import frames, session
 from gateway.ws.marks import MarkKind, MarkWriter
-from gateway.ws.session import Session
+from gateway.ws.session import Expected, Session
 from gateway.ws.typing import TypingRelay
 from projections.progress import Behind, Stale
 from projections.realtime.port import Publication
@@ -321,7 +321,8 @@ class Socket:
                 command = await writes.react(
                     services, user, chat, request.seq, request.emoji, request.id
                 )
-        self._session.expect(command.id, request.id, chat)
+        expected = Expected(command.id, command.digest, request.id, chat)
+        self._session.expect(expected)
         self._under_way += 1
         if self._under_way >= MAX_UNDER_WAY:
             self._room.clear()
@@ -332,16 +333,16 @@ class Socket:
             try:
                 outcome = carried_out(verdict)
                 self._give(outcome.stream, outcome.seq)
-                self._session.settled(command.id, outcome.seq, outcome.time, outcome.ordinal)
+                self._session.settled(expected, outcome.seq, outcome.time, outcome.ordinal)
             except Problem as problem:
-                self._session.failed(command.id, problem)
+                self._session.failed(expected, problem)
             self._wake.set()
 
         try:
             services.commander.start(command, reply)
         except Problem as problem:
             self._under_way -= 1
-            self._session.failed(command.id, problem)
+            self._session.failed(expected, problem)
 
     async def _mark(self, request: frames.Mark, members_count: int) -> None:
         await self._catch_up()

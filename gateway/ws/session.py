@@ -41,8 +41,11 @@ class Close(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """A write of this connection that is under way."""
+    """A write of this connection that is under way. Two under one key are of the same command; only
+    the digest tells whether they ask for the same."""
 
+    command: str
+    digest: str
     id: str
     chat: str
 
@@ -64,7 +67,7 @@ class Session:
         self._closing: Close | None = None
         self._next: dict[str, int] = {}
         self._early: list[Publication | Reset] = []
-        self._expected: dict[str, Expected] = {}
+        self._expected: dict[str, list[Expected]] = {}
 
     @property
     def closed(self) -> bool:
@@ -160,8 +163,9 @@ class Session:
         if seq > due:
             self._send(encode(Reset(stream, seq - 1)))
         self._next[stream] = seq + 1
-        if published.command in self._expected:
-            self.settled(published.command, seq, published.time, published.ordinal)
+        for expected in tuple(self._expected.get(published.command, ())):
+            if expected.digest == published.digest:
+                self.settled(expected, seq, published.time, published.ordinal)
         self._send(frame)
 
     def show(self, frame: bytes) -> None:
@@ -169,24 +173,30 @@ class Session:
         if self._phase is _Phase.OPEN:
             self._send(frame)
 
-    def expect(self, command: str, id: str, chat: str) -> None:
+    def expect(self, expected: Expected) -> None:
         """A write of this connection is on its way; its acknowledgement goes before its event."""
-        self._expected[command] = Expected(id, chat)
+        self._expected.setdefault(expected.command, []).append(expected)
 
-    def settled(self, command: str, seq: int, time: str, ordinal: int | None) -> None:
-        """The write with this command id stands, as the event with this seq."""
-        expected = self._expected.pop(command, None)
-        if expected is not None:
-            stream = f"chats/{expected.chat}"
-            position = self._position(stream, seq)
-            ack = Ack(expected.chat, seq, time, position, expected.id, ordinal)
-            self._send(encode(ack))
+    def settled(self, expected: Expected, seq: int, time: str, ordinal: int | None) -> None:
+        """The write stands, as the event with this seq."""
+        if self._forget(expected):
+            position = self._position(f"chats/{expected.chat}", seq)
+            self._send(encode(Ack(expected.chat, seq, time, position, expected.id, ordinal)))
 
-    def failed(self, command: str, problem: Problem) -> None:
-        """The write with this command id did not happen."""
-        expected = self._expected.pop(command, None)
-        if expected is not None:
+    def failed(self, expected: Expected, problem: Problem) -> None:
+        """The write did not happen."""
+        if self._forget(expected):
             self.error(expected.id, problem)
+
+    def _forget(self, expected: Expected) -> bool:
+        """Whether the write was still expected."""
+        waiting = self._expected.get(expected.command, [])
+        if expected not in waiting:
+            return False
+        waiting.remove(expected)
+        if not waiting:
+            del self._expected[expected.command]
+        return True
 
     def acknowledge(self, ack: Ack) -> None:
         self._send(encode(ack))

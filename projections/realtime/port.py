@@ -37,6 +37,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     chat: str = ""
     touches: tuple[str, ...] = ()
     command: str = ""
+    digest: str = ""
     time: str = ""
     ordinal: int | None = None
     user: str = ""

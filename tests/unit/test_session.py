@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.problems import Problem
 from gateway.ws import frames, session
-from gateway.ws.session import Session
+from gateway.ws.session import Expected, Session
 from projections.realtime.port import Publication
 
 CHAT = "chats/c"
@@ -22,10 +22,18 @@ def taken(one: Session) -> list[dict[str, object]]:
     return [msgspec.json.decode(frame) for frame in out]
 
 
-def published(seq: int, *, command: str = "other", stream: str = CHAT) -> Publication:
-    frame = msgspec.json.encode({"op": "event", "stream": stream, "seq": seq})
+def published(
+    seq: int, *, command: str = "other", digest: str = "", stream: str = CHAT
+) -> Publication:
     return Publication(
-        channel=stream, kind="event", frame=frame, seq=seq, command=command, time="T", ordinal=seq
+        channel=stream,
+        kind="event",
+        frame=msgspec.json.encode({"op": "event", "stream": stream, "seq": seq}),
+        seq=seq,
+        command=command,
+        digest=digest,
+        time="T",
+        ordinal=seq,
     )
 
 
@@ -168,14 +176,33 @@ def test_joining_that_the_welcome_knows_already() -> None:
     assert [(f["op"], f.get("seq")) for f in taken(one)][1:] == [("event", 2)]
 
 
+WRITE = Expected("command", "digest", "x", "c")
+
+
+def test_an_event_acknowledges_only_writes_that_asked_for_it() -> None:
+    """The key of a write that stands was used for something else: its refusal is still to come."""
+    one = greeted({CHAT: 4})
+    reused = WRITE._replace(digest="another", id="y")
+    one.expect(WRITE)
+    one.expect(reused)
+    show(one, 5, command="command", digest="digest")
+    ack, _ = taken(one)
+    assert (ack["op"], ack["id"]) == ("ack", "x")
+    one.settled(WRITE, 5, "T", 5)
+    assert taken(one) == []
+    one.failed(reused, Problem("idempotency_key_reused", "Used before."))
+    [error] = taken(one)
+    assert (error["id"], error["code"]) == ("y", "idempotency_key_reused")
+
+
 @pytest.mark.parametrize("reply_first", [True, False])
 def test_the_acknowledgement_comes_before_its_event_once(reply_first: bool) -> None:
     one = greeted({CHAT: 4})
-    one.expect("command", "x", "c")
+    one.expect(WRITE)
     if reply_first:
-        one.settled("command", 5, "T", 5)
-    show(one, 5, command="command")
-    one.settled("command", 5, "T", 5)
+        one.settled(WRITE, 5, "T", 5)
+    show(one, 5, command="command", digest="digest")
+    one.settled(WRITE, 5, "T", 5)
     ack, event = taken(one)
     assert ack == {
         "op": "ack",
@@ -191,8 +218,8 @@ def test_the_acknowledgement_comes_before_its_event_once(reply_first: bool) -> N
 
 def test_a_failed_write_is_an_error_with_its_id() -> None:
     one = greeted()
-    one.expect("command", "x", "c")
-    one.failed("command", Problem("unavailable", "Later.", headers={"Retry-After": "2"}))
+    one.expect(WRITE)
+    one.failed(WRITE, Problem("unavailable", "Later.", headers={"Retry-After": "2"}))
     assert taken(one) == [
         {
             "op": "error",
