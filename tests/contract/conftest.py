@@ -25,3 +25,9 @@ def new_mongo_url(mongo_server: Server) -> Iterator[Callable[[], str]]:
     with MongoClient(mongo_server.url) as client:
         for name in names:
             client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def new_kafka_url(kafka_server: Server) -> Callable[[], str]:
+    """Names a log of three partitions that does not exist yet, another at each call."""
+    return lambda: f"{kafka_server.url_for(uuid4().hex)}?partitions=3"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from typing import Self
 
 import msgspec
 import structlog
@@ -48,7 +49,7 @@ class KafkaLog:
         self._scanned = ("", 0, 0)
 
     @classmethod
-    async def open(cls, place: KafkaPlace) -> "KafkaLog":
+    async def open(cls, place: KafkaPlace) -> Self:
         """Raises LogError: there is no log, it is not what it was, or it can't be reached."""
         return cls(await KafkaCluster.open(place), first=True)
 

@@ -3,18 +3,27 @@ from itertools import count
 
 import pytest
 
-from workers.log import EmbeddedLog, open_log
+from tests.contract.log.written import WrittenLog, open_written_log
+from workers.log import open_embedded_log
+from workers.log.port import EmbeddedLog
+
+_numbers = count()
 
 
-@pytest.fixture(scope="session", params=["sqlite"])
+@pytest.fixture(scope="session")
+def new_embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    folder = tmp_path_factory.mktemp("logs")
+    return lambda: f"sqlite:///{folder}/{next(_numbers)}.db"
+
+
+@pytest.fixture(scope="session", params=["sqlite", "kafka"])
 def new_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, new_embedded_url: Callable[[], str]
 ) -> Callable[[], str]:
     """Names a log that does not exist yet, another at each call, of every adapter in turn."""
-    folder = tmp_path_factory.mktemp("logs")
-    numbers = count()
-    urls = {"sqlite": lambda: f"sqlite:///{folder}/{next(numbers)}.db"}
-    return urls[request.param]
+    if request.param == "sqlite":
+        return new_embedded_url
+    return request.getfixturevalue("new_kafka_url")  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -23,7 +32,18 @@ def url(new_url: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-async def log(url: str) -> AsyncIterator[EmbeddedLog]:
-    log = await open_log(url)
+async def log(url: str) -> AsyncIterator[WrittenLog]:
+    async with open_written_log(url) as log:
+        yield log
+
+
+@pytest.fixture
+def embedded_url(new_embedded_url: Callable[[], str]) -> str:
+    return new_embedded_url()
+
+
+@pytest.fixture
+async def embedded_log(embedded_url: str) -> AsyncIterator[EmbeddedLog]:
+    log = await open_embedded_log(embedded_url)
     yield log
     await log.close()

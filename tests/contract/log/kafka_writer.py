@@ -32,7 +32,7 @@ class KafkaWriter:
     async def commit(self, group: Group) -> None:
         """Commit a group, after an attempt at the same group that was given up."""
         await self.begin(group)
-        await self._producer.abort_transaction()
+        await self.abort()
         await self.begin(group)
         await self.finish()
 
@@ -47,6 +47,9 @@ class KafkaWriter:
 
     async def finish(self) -> None:
         await self._producer.commit_transaction()
+
+    async def abort(self) -> None:
+        await self._producer.abort_transaction()
 
     async def send(self, kind: str, stream: str, value: bytes) -> None:
         await self._producer.send_and_wait(

@@ -1,13 +1,15 @@
 """Groups as the decider makes them, without a decider."""
 
+from collections.abc import Sequence
+
 from domain import commands as c
 from domain import decider
-from domain.commands import Command
+from domain.commands import Command, Outcome
 from domain.decider import Record
 from domain.envelope import Envelope
 from domain.ids import user_stream
 from domain.state import HEAD, Head, Part
-from workers.log.port import EmbeddedLog, Group, LogBatch, PartRef
+from workers.log.port import EventLog, Group, LogBatch, PartRef
 
 TIME = "2024-05-01T00:00:00.000Z"
 
@@ -59,22 +61,28 @@ class Scribe:
         return head.seq if isinstance(head, Head) else 0
 
 
-async def batches(log: EmbeddedLog, partition: str, limit: int = 100) -> list[LogBatch]:
+async def batches(log: EventLog, partition: str, limit: int = 100) -> list[LogBatch]:
     """A partition from its beginning, as a reader meets it who goes on from where each run ends."""
     found: list[LogBatch] = []
-    batch = await log.read(partition, 0, limit)
-    while batch.events or batch.outcomes:
-        found.append(batch)
-        batch = await log.read(partition, batch.end, limit)
+    position = 0
+    while position < log.end(partition):
+        found.append(await log.read(partition, position, limit))
+        position = found[-1].end
     return found
 
 
-async def contents(log: EmbeddedLog) -> list[LogBatch]:
+def values(found: Sequence[LogBatch]) -> list[Envelope | Outcome]:
+    """The events and outcomes of these runs."""
+    events = [event for batch in found for event in batch.events]
+    return [*events, *(outcome for batch in found for outcome in batch.outcomes)]
+
+
+async def contents(log: EventLog) -> list[LogBatch]:
     """All that the log holds, by partition, record by record."""
     return [batch for partition in log.partitions for batch in await batches(log, partition, 1)]
 
 
-async def streams(log: EmbeddedLog, limit: int = 100) -> dict[str, list[Envelope]]:
+async def streams(log: EventLog, limit: int = 100) -> dict[str, list[Envelope]]:
     """The events of each stream in the order in which they are read."""
     found: dict[str, list[Envelope]] = {}
     for partition in log.partitions:

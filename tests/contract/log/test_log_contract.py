@@ -1,16 +1,16 @@
-"""What every log must do, for those who read it and for the decider that writes it."""
+"""What every log must do for those who read it."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 
-import msgspec
 import pytest
 
 from domain.envelope import decode
 from domain.ids import user_stream
-from tests.contract.log.scribe import Scribe, batches, contents, streams
-from workers.log import EmbeddedLog, open_log
-from workers.log.port import Conflict, Group, LogBatch
+from tests.contract.log.scribe import Scribe, batches, contents, streams, values
+from tests.contract.log.written import WrittenLog, open_written_log
+from workers.log import open_log
 
 #: Text that any encoding on the way could spoil.
 WORDS = [
@@ -25,13 +25,13 @@ WORDS = [
 ]
 
 
-async def fill(log: EmbeddedLog, scribe: Scribe, groups: int = 12) -> None:
+async def fill(log: WrittenLog, scribe: Scribe, groups: int = 12) -> None:
     for number in range(groups):
         word = WORDS[number % len(WORDS)]
         await log.commit(scribe.group(("ann", word), (f"u{number % 5}", word), ("bob", None)))
 
 
-async def test_what_is_committed_is_read_back(log: EmbeddedLog) -> None:
+async def test_what_is_committed_is_read_back(log: WrittenLog) -> None:
     scribe = Scribe()
     await fill(log, scribe)
     written: dict[str, list[object]] = {}
@@ -40,7 +40,7 @@ async def test_what_is_committed_is_read_back(log: EmbeddedLog) -> None:
     assert await streams(log) == written
 
 
-async def test_outcomes_without_events_are_read_back(log: EmbeddedLog) -> None:
+async def test_outcomes_without_events_are_read_back(log: WrittenLog) -> None:
     scribe = Scribe()
     groups = [scribe.group((f"u{n}", "Name"), (f"v{n}", None)) for n in range(7)]
     for group in groups:
@@ -57,7 +57,7 @@ async def test_outcomes_without_events_are_read_back(log: EmbeddedLog) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 1000])
 async def test_a_reader_gets_at_most_its_limit_and_positions_only_rise(
-    log: EmbeddedLog, limit: int
+    log: WrittenLog, limit: int
 ) -> None:
     scribe = Scribe()
     await fill(log, scribe)
@@ -66,16 +66,17 @@ async def test_a_reader_gets_at_most_its_limit_and_positions_only_rise(
         end = 0
         for batch in await batches(log, partition, limit):
             assert batch.partition == partition
-            assert 1 <= len(batch.events) + len(batch.outcomes) <= limit
+            assert len(batch.events) + len(batch.outcomes) <= limit
             assert batch.end > end
             end = batch.end
             count += len(batch.events)
         assert end == log.end(partition)
-        assert await log.read(partition, end, limit) == LogBatch(partition, end)
+        at_the_end = await log.read(partition, end, limit)
+        assert (at_the_end.end, values([at_the_end])) == (end, [])
     assert count == len(scribe.records)
 
 
-async def test_ends_rise_with_what_is_committed(log: EmbeddedLog) -> None:
+async def test_ends_rise_with_what_is_committed(log: WrittenLog) -> None:
     scribe = Scribe()
     ends = {partition: log.end(partition) for partition in log.partitions}
     for number in range(5):
@@ -86,7 +87,7 @@ async def test_ends_rise_with_what_is_committed(log: EmbeddedLog) -> None:
         ends = now
 
 
-async def test_waiting_ends_with_the_next_record(log: EmbeddedLog) -> None:
+async def test_waiting_ends_with_the_next_record(log: WrittenLog) -> None:
     scribe = Scribe()
     await fill(log, scribe, 2)
     waiting = {
@@ -107,7 +108,7 @@ async def test_waiting_ends_with_the_next_record(log: EmbeddedLog) -> None:
         task.cancel()
 
 
-async def test_who_waits_for_what_is_there_does_not_wait(log: EmbeddedLog) -> None:
+async def test_who_waits_for_what_is_there_does_not_wait(log: WrittenLog) -> None:
     await fill(log, Scribe())
     async with asyncio.timeout(30):
         for partition in log.partitions:
@@ -116,29 +117,68 @@ async def test_who_waits_for_what_is_there_does_not_wait(log: EmbeddedLog) -> No
 
 
 async def test_a_log_opened_anew_reads_as_before(url: str) -> None:
-    log = await open_log(url)
     scribe = Scribe()
-    await fill(log, scribe)
-    before = await contents(log), {p: log.end(p) for p in log.partitions}, log.identity
-    await log.close()
-    log = await open_log(url)
-    assert (await contents(log), {p: log.end(p) for p in log.partitions}, log.identity) == before
-    # Some of it is old now, and some is new.
-    await log.commit(scribe.group(("ann", "Anna"), ("bob", None)))
-    after = await contents(log)
-    assert [batch for batch in before[0] if batch not in after] == []
-    assert len(after) == len(before[0]) + 2
-    await log.close()
+    async with open_written_log(url) as log:
+        await fill(log, scribe)
+        before = await contents(log), {p: log.end(p) for p in log.partitions}, log.identity
+    async with open_written_log(url) as log:
+        ends = {p: log.end(p) for p in log.partitions}
+        assert (await contents(log), ends, log.identity) == before
+        # Some of it is old now, and some is new.
+        await log.commit(scribe.group(("ann", "Anna"), ("bob", None)))
+        after = await contents(log)
+        assert values(after)[: len(values(before[0]))] != []
+        assert [value for value in values(before[0]) if value not in values(after)] == []
+        assert len(values(after)) == len(values(before[0])) + 2
 
 
 async def test_each_log_is_another(new_url: Callable[[], str]) -> None:
-    logs = [await open_log(new_url()) for _ in range(2)]
-    assert logs[0].identity != logs[1].identity
-    for log in logs:
-        await log.close()
+    async with open_written_log(new_url()) as one, open_written_log(new_url()) as other:
+        assert one.identity != other.identity
 
 
-async def test_a_stream_is_read_byte_for_byte(log: EmbeddedLog) -> None:
+async def test_the_ends_are_those_of_everything_committed(log: WrittenLog) -> None:
+    scribe = Scribe()
+    assert await log.ends() == dict.fromkeys(log.partitions, 0)
+    for number in range(3):
+        await log.commit(scribe.group(("ann", str(number)), ("bob", None)))
+        ends = await log.ends()
+        assert ends == {partition: log.end(partition) for partition in log.partitions}
+    for partition, end in ends.items():
+        found = await batches(log, partition)
+        assert (found[-1].end if found else 0) == end
+
+
+async def test_readers_of_a_log_do_not_disturb_each_other(log: WrittenLog) -> None:
+    await fill(log, Scribe())
+    readers = [log.reader() for _ in range(2)]
+    for partition in log.partitions:
+        whole = await batches(log, partition)
+        for step in range(1, 4):
+            places = [0, 0]
+            found: list[list[object]] = [[], []]
+            while min(places) < log.end(partition):
+                for which, limit in enumerate((step, 3)):
+                    batch = await readers[which].read(partition, places[which], limit)
+                    found[which] += [*batch.events, *batch.outcomes]
+                    places[which] = batch.end
+            assert found == [values(whole)] * 2
+
+
+async def test_one_reader_may_go_back(log: WrittenLog) -> None:
+    await fill(log, Scribe())
+    for partition in log.partitions:
+        found = await batches(log, partition, 2)
+        for batch, start in reversed([*zip(found, [0] + [b.end for b in found], strict=False)]):
+            assert await log.read(partition, start, 2) == batch
+
+
+async def test_who_is_alone_has_all_partitions_as_its_share(log: WrittenLog) -> None:
+    async with asyncio.timeout(30), aclosing(log.shares("work")) as shares:
+        assert list(await anext(shares)) == list(log.partitions)
+
+
+async def test_a_stream_is_read_byte_for_byte(log: WrittenLog) -> None:
     scribe = Scribe()
     await fill(log, scribe)
     stream = user_stream("ann")
@@ -148,60 +188,6 @@ async def test_a_stream_is_read_byte_for_byte(log: EmbeddedLog) -> None:
     assert await log.read_stream(stream, len(values), 4) == []
     assert await log.read_stream(user_stream("nobody"), 0, 4) == []
     assert [decode(value).seq for value in values] == list(range(1, len(values) + 1))
-
-
-@pytest.mark.parametrize("reopened", [False, True])
-async def test_parts_and_receipts_are_recalled(url: str, reopened: bool) -> None:
-    log = await open_log(url)
-    scribe = Scribe()
-    groups = [scribe.group((f"u{n % 3}", f"Name {n}"), (f"v{n}", None)) for n in range(9)]
-    for group in groups:
-        await log.commit(group)
-    if reopened:
-        await log.close()
-        log = await open_log(url)
-    receipts = {outcome.command: outcome for group in groups for outcome in group.receipts}
-    unknown = [(user_stream("nobody"), "head"), (user_stream("u0"), "no-such-part")]
-    assert await log.recall([*scribe.parts, *unknown], [*receipts, "other"]) == (
-        scribe.parts,
-        receipts,
-    )
-    some = next(iter(scribe.parts))
-    assert await log.recall([some], []) == ({some: scribe.parts[some]}, {})
-    assert await log.recall([], ["command-3"]) == ({}, {"command-3": receipts["command-3"]})
-    assert await log.recall([], []) == ({}, {})
-    await log.close()
-
-
-def with_receipt_of(first: Group, second: Group) -> Group:
-    receipt = msgspec.structs.replace(second.receipts[-1], command=first.receipts[0].command)
-    return second._replace(receipts=[*second.receipts[:-1], receipt])
-
-
-def with_event_of(first: Group, second: Group) -> Group:
-    return second._replace(records=[*second.records, first.records[0]])
-
-
-@pytest.mark.parametrize("spoil", [with_receipt_of, with_event_of])
-async def test_a_group_that_repeats_something_leaves_nothing(
-    log: EmbeddedLog, spoil: Callable[[Group, Group], Group]
-) -> None:
-    scribe = Scribe()
-    first = scribe.group(("ann", "Ann"), ("bob", "Bob"), ("cid", None))
-    await log.commit(first)
-    refs, ids = list(scribe.parts), [f"command-{n}" for n in range(9)]
-    before = await contents(log), await log.recall(refs, ids)
-    ends = {partition: log.end(partition) for partition in log.partitions}
-    second = scribe.group(("ann", "Anna"), ("dot", "Dot"), ("cid", None))
-    with pytest.raises(Conflict):
-        await log.commit(spoil(first, second))
-    assert (await contents(log), await log.recall(refs, ids)) == before
-    assert {partition: log.end(partition) for partition in log.partitions} == ends
-    assert await log.recall(list(scribe.parts), []) == (before[1][0], {})
-    # As it should have been, it is taken.
-    await log.commit(second)
-    assert await log.recall(list(scribe.parts), []) == (scribe.parts, {})
-    assert len((await streams(log))[user_stream("ann")]) == 2
 
 
 async def test_the_url_must_name_a_log() -> None:
