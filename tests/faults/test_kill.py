@@ -13,6 +13,7 @@ from domain.ids import chat_stream, command_id
 from tests.servers.audit import read_log, read_models_differ
 from tests.servers.clients import Connection, connected, make_chat, register
 from tests.servers.hansard import HansardServer
+from workers.settings import read_settings
 
 ROUNDS = int(os.environ.get("HANSARD_TEST_ROUNDS", "1"))
 WRITERS = ("ann", "ben", "cid", "dot")
@@ -93,7 +94,7 @@ async def test_kill_under_load(tmp_path: Path, seed: int) -> None:
     assert in_log == Counter(expected)
     server.start()
     assert server.stop() == 0
-    assert await read_models_differ(server.folder, tmp_path) == []
+    assert await read_models_differ(read_settings(server.environ), tmp_path) == []
 
 
 def _sent(folder: Path, chat: str) -> Counter[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from gateway.auth import mint
-from tests.servers.process import free_port
+from tests.servers.process import ENDED_WITH_US, free_port, maker
 
 START_WITHIN = 60.0
 STOP_WITHIN = 30.0
@@ -65,9 +65,12 @@ class HansardServer:
         return self
 
     def spawn(self) -> None:
+        self._process = maker.submit(self._spawn).result()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", self.command],
+            return subprocess.Popen(
+                [*ENDED_WITH_US, sys.executable, "-m", "workers.cli", self.command],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

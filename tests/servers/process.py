@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 START_WITHIN: Final = 60.0
 STOP_WITHIN: Final = 30.0
 
-#: A server is ended by the kernel when the thread that made it ends, so one thread makes all and
+#: A process is ended by the kernel when the thread that made it ends, so one thread makes all and
 #: ends with the test run, however that ends.
-_maker: Final = ThreadPoolExecutor(1, "servers")
+ENDED_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
+maker: Final = ThreadPoolExecutor(1, "servers")
 
 
 def free_port() -> int:
@@ -97,7 +98,7 @@ class ServerProcess(Server, ABC):
         if not self.folder.exists():
             self.folder.mkdir(parents=True)
             self._prepare()
-        self._process = _maker.submit(self._spawn).result()
+        self._process = maker.submit(self._spawn).result()
         deadline = time.monotonic() + START_WITHIN
         while not self._ready():
             if self._process.poll() is not None:
@@ -140,7 +141,7 @@ class ServerProcess(Server, ABC):
         with self._log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches the test run alone, which then stops it.
             return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._command()],
+                [*ENDED_WITH_US, *self._command()],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -123,7 +123,7 @@ class KafkaTenure:
 
     async def commit(self, group: Group) -> None:
         ids = [outcome.command for outcome in group.receipts]
-        if ids and await self._in_thread(partial(self._cache.holds_any, ids)):
+        if ids and await self._in_thread(lambda: self._cache.holds_any(ids)):
             raise Conflict("a command of the group was decided before")
         await self._cached()
         try:
@@ -145,7 +145,8 @@ class KafkaTenure:
         """Let go. What was committed stays; an open transaction is ended by the next owner."""
         with suppress(LogError, CacheError):
             await self._cached()
-        for client in (self._producer, self._commands):
+        clients: tuple[Any, ...] = (self._producer, self._commands)
+        for client in clients:
             # A producer that was fenced, or whose broker is gone, may wait for ever.
             with suppress(KafkaError, TimeoutError, IllegalStateError):
                 async with asyncio.timeout(FAREWELL):
@@ -182,13 +183,14 @@ class KafkaTenure:
     async def _send(
         self, kind: str, stream: str, value: bytes, headers: list[tuple[str, bytes]]
     ) -> "asyncio.Future[Any]":
-        return await self._producer.send(
+        future: asyncio.Future[Any] = await self._producer.send(
             self._place.topic(kind),
             value,
             key=stream.encode(),
             partition=self.partition,
             headers=headers,
         )
+        return future
 
     async def _cached(self) -> None:
         """Wait for the cache to have what was committed last."""

@@ -1,0 +1,201 @@
+"""The distributed edition under load, with something broken: nothing is lost, nothing is doubled.
+
+Each fault happens while writers write and a listener listens, ends, and is followed by as much load
+again. Then the topics are read and compared with what was acknowledged, what was heard, and what
+the read models show.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+import redis.asyncio
+
+from domain.ids import chat_stream
+from tests.faults.load import (
+    Listener,
+    Writer,
+    answers,
+    lost_or_doubled,
+    unread_counted,
+    unread_shown,
+)
+from tests.servers.audit import read_models_differ, read_topics
+from tests.servers.clients import make_chat, register
+from tests.servers.cluster import Backing, Cluster
+from tests.servers.kafka import KafkaServer
+from tests.servers.mongo import MongoServer
+from tests.servers.process import ServerProcess
+from tests.servers.redis import RedisServer
+from workers.settings import read_settings
+
+ROUNDS = int(os.environ.get("HANSARD_TEST_ROUNDS", "1"))
+USERS = ("ann", "ben", "cid", "dot")
+CHATS = 3
+#: Acknowledged messages before a fault, and after it has ended.
+BEFORE, AFTER = 60, 60
+
+
+class Trio(NamedTuple):
+    """Servers of these tests' own, to be killed."""
+
+    kafka: KafkaServer
+    mongo: MongoServer
+    redis: RedisServer
+
+    @property
+    def backing(self) -> Backing:
+        return Backing(*self)
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
+    folder = tmp_path_factory.mktemp("trio")
+    servers = Trio(
+        KafkaServer(folder / "kafka"), MongoServer(folder / "mongo"), RedisServer(folder / "redis")
+    )
+    for server in servers:
+        server.start()
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+class Scene:
+    """A cluster under load."""
+
+    def __init__(self, cluster: Cluster, trio: Trio, seed: int) -> None:
+        self.cluster = cluster
+        self.trio = trio
+        self.random = random.Random(seed)
+        self.chats: list[str] = []
+        self.writers: list[Writer] = []
+        self.listener = Listener(USERS[0])
+        self._moved = asyncio.Event()
+
+    async def begin(self) -> None:
+        await register(self.cluster, *USERS)
+        self.chats = [
+            await make_chat(self.cluster, USERS[0], *USERS[1:], kind="group", name=f"room {n}")
+            for n in range(CHATS)
+        ]
+        self.writers = [Writer(user, self.chats, self._moved) for user in USERS]
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(len(writer.acknowledged) for writer in self.writers)
+
+    async def more(self, count: int) -> None:
+        """Wait until so many more messages are acknowledged."""
+        goal = self.acknowledged + count
+        async with asyncio.timeout(120):
+            while self.acknowledged < goal:
+                self._moved.clear()
+                await self._moved.wait()
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+
+def killing(role: str) -> Fault:
+    async def fault(scene: Scene) -> None:
+        process = scene.cluster.the(role)
+        process.kill()
+        await asyncio.to_thread(process.start)
+
+    return fault
+
+
+def crashing(name: str) -> Fault:
+    async def fault(scene: Scene) -> None:
+        server: ServerProcess = getattr(scene.trio, name)
+        server.kill()
+        await asyncio.to_thread(server.start)
+
+    return fault
+
+
+async def flushing_redis(scene: Scene) -> None:
+    async with redis.asyncio.Redis(port=scene.trio.redis.port) as client:
+        await client.flushall()
+
+
+async def sleeping_decider(scene: Scene) -> None:
+    """It sleeps until another has its partitions, then wakes."""
+    other = scene.cluster.process("decider", "second decider")
+    await asyncio.to_thread(other.start)
+    try:
+        await scene.more(20)
+        scene.cluster.the("decider").pause()
+        await scene.more(40)
+        scene.cluster.the("decider").resume()
+        await scene.more(40)
+    finally:
+        other.stop()
+
+
+async def two_deciders(scene: Scene) -> None:
+    """One more comes and goes: partitions are handed to and fro."""
+    other = scene.cluster.process("decider", "passing decider")
+    await asyncio.to_thread(other.start)
+    await scene.more(40)
+    other.kill()
+
+
+FAULTS: dict[str, Fault] = {
+    **{f"kill {role}": killing(role) for role in ("decider", "projector", "fanout", "gateway")},
+    **{f"crash {name}": crashing(name) for name in ("kafka", "mongo", "redis")},
+    "flush redis": flushing_redis,
+    "sleeping decider": sleeping_decider,
+    "two deciders": two_deciders,
+}
+
+
+@pytest.fixture
+async def scene(request: pytest.FixtureRequest, trio: Trio, tmp_path: Path) -> AsyncIterator[Scene]:
+    cluster = Cluster(tmp_path / f"c{abs(hash(request.node.name))}", trio.backing)
+    await asyncio.to_thread(cluster.start)
+    scene = Scene(cluster, trio, 0)
+    try:
+        await scene.begin()
+        yield scene
+    finally:
+        cluster.kill()
+
+
+@pytest.mark.parametrize("round", range(ROUNDS))
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_under_load(name: str, round: int, scene: Scene, tmp_path: Path) -> None:
+    scene.random.seed(round)
+    cluster, stop = scene.cluster, asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(scene.listener.listen(cluster))
+        writing = [group.create_task(writer.write(cluster, stop)) for writer in scene.writers]
+        await scene.more(BEFORE + scene.random.randrange(BEFORE))
+        await FAULTS[name](scene)
+        await scene.more(AFTER)
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*writing), 60)
+        events = await _topics(cluster)
+        heads = {chat_stream(chat): len(events[chat_stream(chat)]) for chat in scene.chats}
+        await scene.listener.has_seen(heads)
+        listening.cancel()
+    assert lost_or_doubled(events, scene.writers) == []
+    for stream in heads:
+        seen = scene.listener.seen[stream]
+        assert seen == list(range(seen[0], heads[stream] + 1)), stream
+    await answers(cluster)
+    for user in USERS:
+        assert await unread_shown(cluster, user) == unread_counted(events, user, scene.chats)
+    assert cluster.stop() == 0
+    assert await read_models_differ(read_settings(cluster.environ), tmp_path) == []
+
+
+async def _topics(cluster: Cluster) -> dict[str, list[dict[str, object]]]:
+    url = urlsplit(cluster.environ["HANSARD_LOG_URL"])
+    return await read_topics(url.netloc, url.path.strip("/"))
