@@ -123,7 +123,8 @@ class KafkaTenure:
 
     async def commit(self, group: Group) -> None:
         ids = [outcome.command for outcome in group.receipts]
-        if ids and await self._in_thread(lambda: self._cache.holds_any(ids)):
+        decided = bool(ids) and await self._in_thread(lambda: self._cache.holds_any(ids))
+        if decided:
             raise Conflict("a command of the group was decided before")
         await self._cached()
         try:
