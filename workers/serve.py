@@ -95,6 +95,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
     realtime = open_realtime(settings.realtime_url)
     hub = Hub(lambda: Reading(core.store, core.vault, now()), realtime, core.settle)
     fanout = Fanout(core.event_log, realtime, core.store, core.vault, now)
+    counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
     async with running(hub.run(), fanout.run()):
         yield Services(
@@ -103,7 +104,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             progress=core.progress,
             commander=core.commander,
             authenticator=authenticator,
-            limiter=Limiter(settings.rates, open_limit_storage("memory://")),
+            limiter=Limiter(settings.rates, counters),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             hub=hub,
@@ -122,6 +123,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             clock=now,
         )
     await authenticator.aclose()
+    await counters.aclose()
     await realtime.close()
 
 
