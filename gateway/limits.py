@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import Storage
-from limits.storage import storage_from_string
+
+from gateway.shared_counters import SharedCounters
 
 Kind = Literal["writes", "reads", "uploads", "connects", "unauthenticated"]
 
@@ -80,8 +81,12 @@ class Limiter:
             return UNLIMITED
         limit, window = rate
         counter = f"{kind}/{key}"
-        used = await self._storage.incr(counter, window, min(cost, limit))
-        ends_in = await self._storage.get_expiry(counter) - self._clock()
+        cost = min(cost, limit)
+        used = await self._storage.incr(counter, window, cost)
+        ends_in: float = window
+        if used > cost:
+            # Someone else has begun the window.
+            ends_in = await self._storage.get_expiry(counter) - self._clock()
         reset = min(max(math.ceil(ends_in), 1), window)
         allowed = used <= limit
         return Verdict(
@@ -108,17 +113,6 @@ class Limiter:
         if not verdict.allowed:
             fields["Retry-After"] = str(verdict.retry_after)
         return fields
-
-
-def open_limit_storage(url: str) -> Storage:
-    """The counters at a storage URI of `limits` without its `async+`: `memory://`, `redis://…`.
-
-    Raises:
-        limits.errors.ConfigurationError: there is no such storage.
-    """
-    if url.startswith("memory:"):
-        return WindowCounters()
-    return cast(Storage, storage_from_string(f"async+{url}", implementation="redispy"))
 
 
 class _Window(msgspec.Struct):
@@ -180,6 +174,9 @@ class WindowCounters(Storage):
     async def clear(self, key: str) -> None:
         self._windows.pop(key, None)
 
+    async def aclose(self) -> None:
+        pass
+
     def _forget(self, now: float) -> None:
         """Makes room: drops up to two windows that have ended, or else the next to end."""
         for _ in range(2):
@@ -191,6 +188,16 @@ class WindowCounters(Storage):
             # A key whose window began anew still has the end of its earlier one here.
             if window is not None and window.ends_at == ends_at:
                 del self._windows[key]
+
+
+def open_limit_storage(url: str) -> WindowCounters | SharedCounters:
+    """The counters that go with a realtime of this URL, `memory://` or `redis://…`.
+
+    Raises:
+        ValueError: the URL is wrong.
+    """
+    counters = WindowCounters()
+    return counters if url == "memory://" else SharedCounters(url, counters)
 
 
 def client_address(

@@ -81,6 +81,7 @@ def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, Non
 @contextlib.asynccontextmanager
 async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
     hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle)
+    counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
     async with running(hub.run()):
         yield Services(
@@ -89,7 +90,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             progress=core.progress,
             commander=core.commander,
             authenticator=authenticator,
-            limiter=Limiter(settings.rates, open_limit_storage("memory://")),
+            limiter=Limiter(settings.rates, counters),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             hub=hub,
@@ -109,6 +110,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             clock=now,
         )
     await authenticator.aclose()
+    await counters.aclose()
 
 
 def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
