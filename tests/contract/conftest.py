@@ -25,3 +25,17 @@ def new_mongo_url(mongo_server: Server) -> Iterator[Callable[[], str]]:
     with MongoClient(mongo_server.url) as client:
         for name in names:
             client.drop_database(name)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mongo"])
+def new_store_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Names a read store that does not exist yet, another at each call, of every adapter in
+    turn."""
+    if request.param == "mongo":
+        new: Callable[[], str] = request.getfixturevalue("new_mongo_url")
+        return new
+    folder = tmp_path_factory.mktemp("stores")
+    numbers = count()
+    return lambda: f"sqlite:///{folder}/{next(numbers)}.db"
