@@ -6,6 +6,7 @@ that of its values one after the other. Beside it stand the fields by which docu
 object may be any text, its integers of any size.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from types import GenericAlias
 from typing import Any, Generic
@@ -123,26 +124,38 @@ async def declare(database: Database, tables: Sequence[Table[Any]]) -> None:
     """
     declarations = database[_DECLARATIONS]
     known = {row["_id"]: row["declaration"] for row in await declarations.find().to_list()}
-    for table in tables:
-        if known.get(table.name) == table.declaration:
-            continue
-        await _create_indexes(database[table.name], table.indexes())
-        if table.name in known:
-            await _rewrite(database[table.name], table)
-        await declarations.replace_one(
-            {"_id": table.name}, {"declaration": table.declaration}, upsert=True
+    changed = [table for table in tables if known.get(table.name) != table.declaration]
+    await asyncio.gather(
+        *(
+            _declare(database[table.name], table, rewrite=table.name in known)
+            for table in changed
+        )
+    )
+    if changed:
+        await declarations.bulk_write(
+            [
+                ReplaceOne({"_id": table.name}, {"declaration": table.declaration}, upsert=True)
+                for table in changed
+            ]
         )
 
 
-async def _create_indexes(collection: AsyncCollection[Fields], models: list[IndexModel]) -> None:
-    for model in models:
-        try:
-            await collection.create_indexes([model])
-        except OperationFailure as error:
-            if error.code not in _OTHER_INDEX_OF_THIS_NAME:
-                raise
-            await collection.drop_index(model.document["name"])
-            await collection.create_indexes([model])
+async def _declare(
+    collection: AsyncCollection[Fields], table: Table[Any], *, rewrite: bool
+) -> None:
+    models = table.indexes()
+    try:
+        if models:
+            await collection.create_indexes(models)
+    except OperationFailure as error:
+        if error.code not in _OTHER_INDEX_OF_THIS_NAME:
+            raise
+        for name in await collection.index_information():
+            if name in {model.document["name"] for model in models}:
+                await collection.drop_index(name)
+        await collection.create_indexes(models)
+    if rewrite:
+        await _rewrite(collection, table)
 
 
 async def _rewrite(collection: AsyncCollection[Fields], table: Table[Any]) -> None:

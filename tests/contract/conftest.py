@@ -31,3 +31,17 @@ def new_mongo_url(mongo_server: Server) -> Iterator[Callable[[], str]]:
 def new_kafka_url(kafka_server: Server) -> Callable[[], str]:
     """Names a log of three partitions that does not exist yet, another at each call."""
     return lambda: f"{kafka_server.url_for(uuid4().hex)}?partitions=3"
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mongo"])
+def new_store_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Names a read store that does not exist yet, another at each call, of every adapter in
+    turn."""
+    if request.param == "mongo":
+        new: Callable[[], str] = request.getfixturevalue("new_mongo_url")
+        return new
+    folder = tmp_path_factory.mktemp("stores")
+    numbers = count()
+    return lambda: f"sqlite:///{folder}/{next(numbers)}.db"

@@ -102,13 +102,13 @@ async def assert_same(store: ReadStore, model: Model) -> None:
 @settings(max_examples=60, deadline=None)
 @given(batches, st.lists(scans(), max_size=8), st.lists(matches, max_size=8), TERMS)
 async def test_it_answers_as_the_model(
-    new_url: Callable[[], str],
+    new_store_url: Callable[[], str],
     written: list[Batch],
     runs: list[Run],
     questions: list[Match],
     prefixes: list[str],
 ) -> None:
-    store, model = await open_store(new_url(), COLLECTIONS), Model()
+    store, model = await open_store(new_store_url(), COLLECTIONS), Model()
     for one in written:
         await store.write(one)
         model.write(one)
@@ -134,7 +134,7 @@ async def test_it_answers_as_the_model(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(notes | tags, max_size=15), st.data())
 async def test_redelivery_in_any_order_changes_nothing(
-    new_url: Callable[[], str], documents: list[Note | Tag], data: st.DataObject
+    new_store_url: Callable[[], str], documents: list[Note | Tag], data: st.DataObject
 ) -> None:
     # A stream has one document for each `seq`, whoever folds it.
     versions = {(d.__class__, NOTES.key_of(d) if isinstance(d, Note) else d.tag, d.seq): d
@@ -145,7 +145,7 @@ async def test_redelivery_in_any_order_changes_nothing(
 
     again = data.draw(st.lists(st.sampled_from(once), max_size=10)) if once else []
     delivered = data.draw(st.permutations(once + again))
-    store = await open_store(new_url(), COLLECTIONS)
+    store = await open_store(new_store_url(), COLLECTIONS)
     while delivered:
         size = data.draw(st.integers(1, len(delivered)))
         part, delivered = delivered[:size], delivered[size:]

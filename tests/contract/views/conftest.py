@@ -8,13 +8,9 @@ from tests.contract.views.world import World
 pytest.register_assert_rewrite("tests.contract.views.agreement")
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a read store can be made, of every adapter in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/read.db"
-    new: Callable[[], str] = request.getfixturevalue("new_mongo_url")
-    return new()
+@pytest.fixture
+def store_url(new_store_url: Callable[[], str]) -> str:
+    return new_store_url()
 
 
 @pytest.fixture

@@ -2,13 +2,18 @@
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from domain import commands as c
 from domain.envelope import Basis, encode
@@ -36,14 +41,14 @@ class Readers(RuleBasedStateMachine):
     """An act takes four numbers, which it turns into something that mostly is there: a chat, who
     acts, upon what or whom, and how."""
 
-    def __init__(self) -> None:
+    def __init__(self, store_url: str) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
         self.erased: set[str] = set()
         self.events: list[Event] = []
         folder = Path(self.folder.name)
-        self.world = self.wait(World.open(folder, f"sqlite:///{folder}/read.db"))
+        self.world = self.wait(World.open(folder, store_url))
 
     def teardown(self) -> None:
         for user in USERS:
@@ -270,10 +275,15 @@ class Readers(RuleBasedStateMachine):
         await all_agrees(reading, brute, user, limit)
 
 
-Readers.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-TestReadersAgree = Readers.TestCase
+def test_readers_agree(new_store_url: Callable[[], str]) -> None:
+    # Questions to a server take some ten times as long.
+    examples = 25 if new_store_url().startswith("sqlite:") else 3
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: Readers(new_store_url()),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
