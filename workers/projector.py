@@ -12,8 +12,9 @@ from workers.log.port import EventLog, LogError
 
 log = structlog.get_logger()
 
-#: Events folded and written at once.
-BATCH = 500
+#: Events folded and written at once, at most. Who is far behind gains by many: a page of the store
+#: that several of them touch is written once.
+BATCH = 2000
 #: Seconds to let events gather while they come faster than they are folded: a batch costs much of
 #: what it costs whatever its size.
 GATHER = 0.02
