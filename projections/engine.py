@@ -4,6 +4,7 @@ A fold that raises stops its own stream and no other: the first failed event bec
 later events of that stream wait, and `retry` reads them again from there.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 #: Documents that nearly every event of their stream changes.
 HOT = frozenset((CHATS, MEMBERSHIPS, MARKS, PROFILES))
 REMEMBERED = 20_000
+#: Events decoded or folded before others have their turn.
+SLICE = 100
 
 _FIRST = tuple(model.needs for model in MODELS if model.needs is not nothing_more)
 _THEN = tuple(model.then for model in MODELS if model.then is not nothing_more)
@@ -126,7 +129,9 @@ class Engine:
     ) -> None:
         seen = await self._see(events, letters)
         await self._load(seen, docs)
-        for one in seen:
+        for n, one in enumerate(seen, 1):
+            if n % SLICE == 0:
+                await asyncio.sleep(0)
             stopped = letters.get(one.envelope.stream)
             if stopped is not None and stopped.at <= one.envelope.seq:
                 continue
@@ -139,6 +144,16 @@ class Engine:
                 docs.put(collection, document)
 
     async def _see(self, events: Sequence[Envelope], letters: dict[str, DeadLetter]) -> list[Seen]:
+        seen: list[Seen] = []
+        for start in range(0, len(events), SLICE):
+            if start:
+                await asyncio.sleep(0)
+            seen += await self._see_slice(events[start : start + SLICE], letters)
+        return seen
+
+    async def _see_slice(
+        self, events: Sequence[Envelope], letters: dict[str, DeadLetter]
+    ) -> list[Seen]:
         decoded: list[tuple[Envelope, Event]] = []
         keys: set[str] = set()
         for envelope in events:

@@ -13,8 +13,9 @@ from workers.shares import RETRY, follow_shares
 
 log = structlog.get_logger()
 
-#: Events folded and written at once.
-BATCH = 500
+#: Events folded and written at once, at most. Who is far behind gains by many: a page of the store
+#: that several of them touch is written once.
+BATCH = 2000
 #: Seconds to let events gather while they come faster than they are folded: a batch costs much of
 #: what it costs whatever its size.
 GATHER = 0.02

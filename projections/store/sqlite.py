@@ -25,7 +25,7 @@ READERS = 3
 BUSY_SECONDS = 1.0
 WRITER_CACHE_KIB = 64 * 1024
 READER_CACHE_KIB = 16 * 1024
-WAL_CHECKPOINT_PAGES = 4096
+WAL_CHECKPOINT_PAGES = 16 * 1024
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 _TERMS = msgspec.json.Decoder(list[str])
@@ -195,6 +195,8 @@ def _prepare_for_writing(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+    # A statement of many rows keeps what it may have to undo; by default in a file.
+    connection.execute("PRAGMA temp_store = MEMORY")
     # What was deleted or edited away must not stay readable in free pages.
     connection.execute("PRAGMA secure_delete = ON")
 

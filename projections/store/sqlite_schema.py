@@ -12,7 +12,7 @@ from typing import Any, Generic
 import msgspec
 
 from projections.store.port import Collection, D, Document, StoreError, Value
-from projections.store.sqlite_terms import Postings, postings_table
+from projections.store.sqlite_terms import TERMS_LAYOUT, Postings, postings_table, scopes_table
 from projections.store.sqlite_values import Stored, stored, to_json
 
 # Names the form of these tables in the declarations a file keeps. Raise it when that form changes:
@@ -75,7 +75,8 @@ class Table(Generic[D]):
     def declaration(self) -> str:
         collection = self.collection
         indexes = sorted(collection.indexes.values())
-        return to_json([LAYOUT, collection.key, indexes, collection.terms])
+        layout = [LAYOUT, collection.key, indexes, collection.terms]
+        return to_json([*layout, TERMS_LAYOUT] if collection.terms else layout)
 
     def index_name(self, index: str | None) -> str:
         """The name of an index in SQLite; that of the key when `index` is None."""
@@ -196,7 +197,8 @@ def _rebuild(connection: sqlite3.Connection, table: Table[Any]) -> None:
     indexes = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql <> ''"
     for (index,) in connection.execute(indexes, (table.name,)).fetchall():
         connection.execute(f'DROP INDEX "{index}"')
-    connection.execute(f'DROP TABLE IF EXISTS "{postings_table(table.name)}"')
+    for part in (postings_table, scopes_table):
+        connection.execute(f'DROP TABLE IF EXISTS "{part(table.name)}"')
     old = f"{table.name}.old"
     connection.execute(f'ALTER TABLE "{table.name}" RENAME TO "{old}"')
     table.create(connection)

@@ -1,8 +1,9 @@
 """The inverted index of a collection in SQLite.
 
 A posting is a row (scope, term, time, rest of the key): the documents of a term stand side by side
-within a scope, in the order of time. Walks over many scopes and terms are merged lazily by a
-recursive query whose queue is ordered; it takes as many steps as there are documents to find.
+within a scope, in the order of time. Scopes are numbered: there are few, and their names are long.
+Walks over many scopes and terms are merged lazily by a recursive query whose queue is ordered; it
+takes as many steps as there are documents to find.
 """
 
 import sqlite3
@@ -13,6 +14,9 @@ from typing import Any
 
 from projections.store.port import Collection, Document, Match
 from projections.store.sqlite_values import Stored, escape, sought, to_json
+
+# Names the form of postings, as LAYOUT does that of documents.
+TERMS_LAYOUT = 2
 
 # The term of every document. Being a number, it equals no text and stands before all.
 EVERY = 0
@@ -31,6 +35,10 @@ def postings_table(collection: str) -> str:
     return f"{collection}.terms"
 
 
+def scopes_table(collection: str) -> str:
+    return f"{collection}.scopes"
+
+
 class Postings:
     """The postings of one collection with terms."""
 
@@ -39,16 +47,25 @@ class Postings:
         self._declared = collection.terms
         self._documents = f'"{collection.name}"'
         self._table = f'"{postings_table(collection.name)}"'
+        self._scopes = f'"{scopes_table(collection.name)}"'
         self._key = collection.key
         self._rest = tuple(field for field in collection.key if field != self._declared.scope)
         self._place = ("time", *(f"k{n}" for n in range(len(self._rest))))
         self._columns = ("scope", "term", *self._place)
+        self._is_given = " AND ".join(
+            f'd."{field}" = i.value ->> {n}' for n, field in enumerate(self._key)
+        )
+        self._numbered = f"json_each(:scopes) n CROSS JOIN {self._scopes} s ON s.scope = n.value"
         self._walk_sql = cache(self._make_walk_sql)
 
     def create(self, connection: sqlite3.Connection) -> None:
-        columns = _columns(self._columns)
         connection.execute(
-            f"CREATE TABLE {self._table} ({columns}, PRIMARY KEY ({columns})) WITHOUT ROWID"
+            # Without the type, SQLite would not look scopes up by their numbers.
+            f"CREATE TABLE {self._table} (scope INTEGER, {_columns(self._columns[1:])},"
+            f" PRIMARY KEY ({_columns(self._columns)})) WITHOUT ROWID"
+        )
+        connection.execute(
+            f"CREATE TABLE {self._scopes} (number INTEGER PRIMARY KEY, scope UNIQUE NOT NULL)"
         )
 
     def terms_of(self, document: Document) -> Sequence[Stored]:
@@ -68,6 +85,12 @@ class Postings:
 
     def post(self, connection: sqlite3.Connection, keys: str) -> None:
         """Write the postings of the stored documents of these keys, those it has excepted."""
+        connection.execute(
+            f"INSERT OR IGNORE INTO {self._scopes} (scope)"
+            f' SELECT DISTINCT d."{self._declared.scope}" FROM json_each(?) i'
+            f" CROSS JOIN {self._documents} d WHERE {self._is_given}",
+            (keys,),
+        )
         connection.execute(
             f"INSERT INTO {self._table} {self._postings_of('=')}"
             " ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
@@ -111,10 +134,10 @@ class Postings:
         found: tuple[bytes] = connection.execute(
             f"""
             WITH RECURSIVE found (scope, term) AS (
-                SELECT s.value, (
+                SELECT s.number, (
                     SELECT p.term FROM {self._table} p
-                    WHERE p.scope = s.value AND p.term >= :prefix ORDER BY p.term LIMIT 1)
-                FROM json_each(:scopes) s
+                    WHERE p.scope = s.number AND p.term >= :prefix ORDER BY p.term LIMIT 1)
+                FROM {self._numbered}
                 UNION ALL
                 SELECT f.scope, (
                     SELECT p.term FROM {self._table} p
@@ -136,12 +159,13 @@ class Postings:
     def _postings_of(self, relation: str) -> str:
         """A query over given keys with `seq`: the postings of those stored documents to whose `seq`
         the given one stands in this relation."""
-        same = " AND ".join(f'd."{f}" = i.value ->> {n}' for n, f in enumerate(self._key))
         rest = "".join(f', d."{field}"' for field in self._rest)
         return (
-            f'SELECT d."{self._declared.scope}", w.value, d."{self._declared.time}"{rest}'
-            f" FROM json_each(?) i CROSS JOIN {self._documents} d CROSS JOIN json_each(d._terms) w"
-            f' WHERE {same} AND i.value ->> {len(self._key)} {relation} d."seq"'
+            f'SELECT s.number, w.value, d."{self._declared.time}"{rest}'
+            f" FROM json_each(?) i CROSS JOIN {self._documents} d"
+            f' CROSS JOIN {self._scopes} s ON s.scope = d."{self._declared.scope}"'
+            f" CROSS JOIN json_each(d._terms) w"
+            f' WHERE {self._is_given} AND i.value ->> {len(self._key)} {relation} d."seq"'
         )
 
     def _cheapest(
@@ -172,9 +196,9 @@ class Postings:
         self, connection: sqlite3.Connection, scopes: list[str], sets: Sequence[Sequence[Stored]]
     ) -> Iterable[int]:
         counts = ", ".join(
-            f"(SELECT count(*) FROM (SELECT 1 FROM json_each(:scopes) s"
+            f"(SELECT count(*) FROM (SELECT 1 FROM {self._numbered}"
             f" CROSS JOIN json_each(:set{n}) t CROSS JOIN {self._table} p"
-            f" WHERE p.scope = s.value AND p.term = t.value LIMIT {COUNTED}))"
+            f" WHERE p.scope = s.number AND p.term = t.value LIMIT {COUNTED}))"
             for n in range(len(sets))
         )
         parameters = {f"set{n}": to_json(terms) for n, terms in enumerate(sets)}
@@ -195,24 +219,25 @@ class Postings:
         start = " AND q.time < :until" * until
         if after:
             given = ", ".join(f":after ->> {n}" for n in range(len(self._place) + 1))
-            here = _columns((self._place[0], "scope", *self._place[1:]), "q")
+            here = ", ".join(("q.time", "s.scope", *(f"q.{k}" for k in self._place[1:])))
             start += f" AND q.time <= :after ->> 0 AND ({here}) < ({given})"
         next_one = f"""(
             SELECT {_columns(self._place, "q")} FROM {self._table} q
             WHERE q.scope = %s AND q.term = %s{fits}%s
             ORDER BY {_columns(self._place, "q", " DESC")} LIMIT 1)"""
         onward = f" AND ({_columns(self._place, 'q')}) < ({_columns(self._place, 'w')})"
-        order = ("time", "scope", *self._place[1:])
-        queue = ", ".join(f"{1 + self._columns.index(column)} DESC" for column in order)
+        walked = ("named", *self._columns)
+        order = ("time", "named", *self._place[1:])
+        queue = ", ".join(f"{1 + walked.index(column)} DESC" for column in order)
         return f"""
-            WITH RECURSIVE walk ({_columns(self._columns)}) AS (
-                SELECT {_columns(self._columns, "p")}
-                FROM json_each(:scopes) s CROSS JOIN json_each(:driver) t
+            WITH RECURSIVE walk ({_columns(walked)}) AS (
+                SELECT s.scope, {_columns(self._columns, "p")}
+                FROM {self._numbered} CROSS JOIN json_each(:driver) t
                 CROSS JOIN {self._table} p
-                WHERE p.scope = s.value AND p.term = t.value
-                AND ({place}) = {next_one % ("s.value", "t.value", start)}
+                WHERE p.scope = s.number AND p.term = t.value
+                AND ({place}) = {next_one % ("s.number", "t.value", start)}
                 UNION ALL
-                SELECT {_columns(self._columns, "p")}
+                SELECT w.named, {_columns(self._columns, "p")}
                 FROM walk w CROSS JOIN {self._table} p
                 WHERE p.scope = w.scope AND p.term = w.term
                 AND ({place}) = {next_one % ("w.scope", "w.term", onward)}
@@ -220,7 +245,7 @@ class Postings:
             SELECT '[' || coalesce(group_concat(_doc, ','), '') || ']' FROM (
                 SELECT d._doc FROM (
                     SELECT DISTINCT {_columns(order)} FROM walk LIMIT :limit) w
-                CROSS JOIN {self._documents} d WHERE {self._is_document_of("w")}
+                CROSS JOIN {self._documents} d WHERE {self._is_document_of("w", "w.named")}
                 ORDER BY {_columns(order, "w", " DESC")} LIMIT :limit)"""
 
     def _check(self, terms: str, few: bool) -> str:
@@ -229,16 +254,18 @@ class Postings:
         if few:
             same = " AND ".join(f"c.{column} = q.{column}" for column in ("scope", *self._place))
             return f" AND EXISTS (SELECT 1 FROM {self._table} c WHERE {same} AND c.term {wanted})"
+        named = f"(SELECT scope FROM {self._scopes} WHERE number = q.scope)"
         return (
             f" AND EXISTS (SELECT 1 FROM {self._documents} d CROSS JOIN json_each(d._terms) o"
-            f" WHERE {self._is_document_of('q')} AND o.value {wanted})"
+            f" WHERE {self._is_document_of('q', named)} AND o.value {wanted})"
         )
 
-    def _is_document_of(self, posting: str) -> str:
-        columns = dict(zip(self._rest, self._place[1:], strict=True))
-        return " AND ".join(
-            f'd."{field}" = {posting}.{columns.get(field, "scope")}' for field in self._key
-        )
+    def _is_document_of(self, posting: str, scope: str) -> str:
+        columns = {
+            field: f"{posting}.{place}"
+            for field, place in zip(self._rest, self._place[1:], strict=True)
+        }
+        return " AND ".join(f'd."{field}" = {columns.get(field, scope)}' for field in self._key)
 
 
 def _columns(names: Sequence[str], of: str = "", order: str = "") -> str:

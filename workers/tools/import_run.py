@@ -28,7 +28,7 @@ IN_FLIGHT = 1024
 #: Commands made before the decider and the projector have their turn.
 SLICE = 32
 #: Events that the read models may be behind. The log still has these in memory.
-LAG = 3000
+LAG = 4000
 
 
 class LogUnavailable(Exception):

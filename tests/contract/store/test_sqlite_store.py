@@ -153,6 +153,31 @@ async def test_collections_and_indexes_of_a_later_release_are_made_and_filled(pa
     await store.close()
 
 
+async def test_postings_of_an_earlier_layout_are_made_anew(path: Path) -> None:
+    notes = [Note(seq=1, room=room, number=1, terms={"hello": 1}) for room in ("a", "b")]
+    store = await opened(path)
+    await store.write(batch(*notes, p=1))
+    await store.close()
+    with sqlite3.connect(path) as file:
+        file.executescript(
+            """
+            DROP TABLE "notes.scopes";
+            DROP TABLE "notes.terms";
+            CREATE TABLE "notes.terms" (scope, term, time, k0, PRIMARY KEY (scope, term, time, k0))
+            WITHOUT ROWID;
+            INSERT INTO "notes.terms" VALUES ('a', 'hello', 't0', 7);
+            UPDATE _collections SET declaration = json_remove(declaration, '$[4]')
+            WHERE name = 'notes';
+            """
+        )
+    file.close()
+    store = await opened(path)
+    assert await store.match(NOTES, Match(("a", "b"), (("hello",),), 9)) == notes[::-1]
+    assert await store.expand(NOTES, ["a"], "h", 9) == ["hello"]
+    assert await store.checkpoints() == {"p": 1}
+    await store.close()
+
+
 async def test_another_key_finds_the_same_documents(path: Path) -> None:
     store = await opened(path, ITEMS)
     await store.write(Batch([(ITEMS, MANY[:10])], {}))
