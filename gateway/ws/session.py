@@ -41,10 +41,12 @@ class Close(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """A write of this connection that is under way."""
+    """A write of this connection that is under way, and the stream it goes to."""
 
     id: str
     chat: str
+    stream: str
+    schedule: str | None
 
 
 class _Phase(Enum):
@@ -168,17 +170,18 @@ class Session:
         if self._phase is _Phase.OPEN:
             self._send(frame)
 
-    def expect(self, command: str, id: str, chat: str) -> None:
+    def expect(
+        self, command: str, id: str, chat: str, stream: str, schedule: str | None = None
+    ) -> None:
         """A write of this connection is on its way; its acknowledgement goes before its event."""
-        self._expected[command] = Expected(id, chat)
+        self._expected[command] = Expected(id, chat, stream, schedule)
 
     def settled(self, command: str, seq: int, time: str, ordinal: int | None) -> None:
         """The write with this command id stands, as the event with this seq."""
         expected = self._expected.pop(command, None)
         if expected is not None:
-            stream = f"chats/{expected.chat}"
-            position = self._position(stream, seq)
-            ack = Ack(expected.chat, seq, time, position, expected.id, ordinal)
+            position = self._position(expected.stream, seq)
+            ack = Ack(expected.chat, seq, time, position, expected.id, ordinal, expected.schedule)
             self._send(encode(ack))
 
     def failed(self, command: str, problem: Problem) -> None:

@@ -138,7 +138,8 @@ def _event(item: FeedItem, data: dict[str, Any] | None) -> Event:
 async def _unseen(
     reading: Reading, accesses: Mapping[str, Access], items: Iterable[FeedItem]
 ) -> set[tuple[str, int]]:
-    """The events, by stream and seq, that are about a message which the user may not see."""
+    """The events, by stream and seq, whose text is gone, or about a message which the user may not
+    see."""
     about = {
         (item.stream, item.at): (split_stream(item.stream)[1], item.message)
         for item in items
@@ -152,4 +153,5 @@ async def _unseen(
         for message in messages.values()
         if reading.gone(message) or message.message < accesses[message.chat].floor
     }
-    return {event for event, place in about.items() if place in unseen}
+    redacted = {(item.stream, item.at) for item in items if item.redacted}
+    return redacted.union(event for event, place in about.items() if place in unseen)

@@ -171,7 +171,7 @@ def test_joining_that_the_welcome_knows_already() -> None:
 @pytest.mark.parametrize("reply_first", [True, False])
 def test_the_acknowledgement_comes_before_its_event_once(reply_first: bool) -> None:
     one = greeted({CHAT: 4})
-    one.expect("command", "x", "c")
+    one.expect("command", "x", "c", CHAT)
     if reply_first:
         one.settled("command", 5, "T", 5)
     show(one, 5, command="command")
@@ -191,7 +191,7 @@ def test_the_acknowledgement_comes_before_its_event_once(reply_first: bool) -> N
 
 def test_a_failed_write_is_an_error_with_its_id() -> None:
     one = greeted()
-    one.expect("command", "x", "c")
+    one.expect("command", "x", "c", CHAT)
     one.failed("command", Problem("unavailable", "Later.", headers={"Retry-After": "2"}))
     assert taken(one) == [
         {
