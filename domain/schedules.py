@@ -14,13 +14,15 @@ from domain.refusals import (
     DUE_IN_PAST,
     SCHEDULE_CLAIMED,
     SCHEDULE_NOT_FOUND,
+    SUSPENDED,
     UNCHANGED,
+    USER_ERASED,
     Refusal,
     Unchanged,
     invalid,
     not_allowed,
 )
-from domain.state import Changes, Schedule, State, schedule_part
+from domain.state import ACCOUNT, Account, Changes, Schedule, State, schedule_part
 
 #: How far ahead a message may be scheduled, in seconds: a year.
 MAX_AHEAD = 31_536_000
@@ -45,7 +47,7 @@ def decide(state: State, action: OfSchedule, command: c.Command, now: str) -> De
     if command.rights != "system":
         return not_allowed("Only the scheduler fires a schedule.")
     if isinstance(action, c.ClaimSchedule):
-        return _claim(schedule, action, command.time)
+        return _claim(schedule, action, command.time, cast(Account, state.get(ACCOUNT, Account())))
     return _fire(schedule, action)
 
 
@@ -100,13 +102,17 @@ def _cancel(schedule: Schedule, action: c.CancelSchedule) -> Decision:
     return [e.ScheduleCancelled(schedule=action.schedule)]
 
 
-def _claim(schedule: Schedule, action: c.ClaimSchedule, time: str) -> Decision:
+def _claim(schedule: Schedule, action: c.ClaimSchedule, time: str, account: Account) -> Decision:
     # Whoever was faster has changed, cancelled or claimed it: then there is nothing to do here.
     if schedule.status != "scheduled" or schedule.due != action.due:
         return UNCHANGED
     if schedule.due > time:
         return not_allowed("The schedule is not due.")
-    return [e.ScheduleClaimed(schedule=action.schedule, due=action.due)]
+    claimed = e.ScheduleClaimed(schedule=action.schedule, due=action.due)
+    if account.erased or account.suspended:
+        refusal = USER_ERASED if account.erased else SUSPENDED
+        return [claimed, e.ScheduleFired(schedule=action.schedule, refusal=refusal.code)]
+    return [claimed]
 
 
 def _fire(schedule: Schedule, action: c.FireSchedule) -> Decision:

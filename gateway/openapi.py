@@ -33,6 +33,7 @@ _PATHS: dict[str, Schema] = {
     "schedule": {"type": "string", "minLength": 1, "maxLength": 128},
 }
 _TEXT: Schema = {"type": "string"}
+_DESCRIPTIONS = {201: "Made", 202: "Taken on", 204: "Done"}
 _REQUEST_HEADERS: dict[str, Schema] = {
     "Hansard-Position": {
         "description": "Positions of earlier writes that the answer must know of, at most 16, "
@@ -257,9 +258,7 @@ def _headers(operation: Operation) -> list[Schema]:
 
 
 def _answer(answer: Any, status: int, operation: Operation, schemas: _Schemas) -> Schema:
-    described: Schema = {
-        "description": {201: "Made", 202: "Taken on", 204: "Done"}.get(status, "The answer")
-    }
+    described: Schema = {"description": _DESCRIPTIONS.get(status, "The answer")}
     if isinstance(answer, str):
         described["content"] = {answer: {"schema": _TEXT}}
     elif answer is not None:

@@ -2,6 +2,7 @@
 put back from a backup still has them."""
 
 from domain import events as e
+from domain.catalogue import WIRE_NAMES
 from projections.fold import Made, ReadModel, Seen, WorkingSet, nothing_more
 from projections.store.port import Collection, Document
 
@@ -12,6 +13,10 @@ class DestroyedKey(Document, frozen=True):
 
 
 DESTROYED_KEYS = Collection("destroyed_keys", DestroyedKey, ("key", "stream"))
+
+
+#: The wire names of the events that destroy keys.
+TYPES = frozenset(WIRE_NAMES[cls][0] for cls in (e.MessageExpired, e.UserErased))
 
 
 def destroyed_by(data: e.Event) -> list[str]:

@@ -16,7 +16,7 @@ from gateway.position import PositionCodec
 from projections.catalogue import COLLECTIONS
 from projections.engine import Engine
 from projections.keyring import open_keyring
-from projections.keyring.port import KeyringError
+from projections.keyring.port import Keyring, KeyringError
 from projections.progress import Progress
 from projections.store import open_store
 from projections.store.port import ReadStore, StoreError
@@ -51,6 +51,7 @@ def now() -> str:
 class Core:
     event_log: EmbeddedLog
     store: ReadStore
+    keyring: Keyring
     vault: Vault
     progress: Progress
     engine: Engine
@@ -97,7 +98,16 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
         )
         async with running(decider.run(), projector.run()):
             yield Core(
-                event_log, store, vault, progress, engine, projector, decider, positions, commander
+                event_log,
+                store,
+                keyring,
+                vault,
+                progress,
+                engine,
+                projector,
+                decider,
+                positions,
+                commander,
             )
             await decider.drain()
 

@@ -20,6 +20,8 @@ from gateway.ws.hub import Hub
 from projections.realtime import open_realtime
 from workers.embedded import Core, now, now_millis, open_core, running
 from workers.fanout import Fanout
+from workers.keys import KeyDestroyer
+from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, open_secrets
 from workers.settings import Settings
 from workers.sockets import GatheringProtocol
@@ -94,8 +96,11 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
     realtime = open_realtime(settings.realtime_url)
     hub = Hub(core.store, realtime, core.settle)
     fanout = Fanout(core.event_log, realtime, core.store, core.vault, now)
+    scheduler = Scheduler(core.store, core.vault, core.commander, core.progress, core.settle, now)
+    destroyer = KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
     authenticator = _authenticator(settings, secrets)
-    async with running(hub.run(), fanout.run()):
+    await destroyer.start()
+    async with running(hub.run(), fanout.run(), scheduler.run(), destroyer.run()):
         yield Services(
             store=core.store,
             vault=core.vault,

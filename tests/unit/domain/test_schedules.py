@@ -191,9 +191,12 @@ def test_it_does_not_fire_unclaimed() -> None:
 def test_what_is_due_comes_to_an_end_whatever_became_of_the_account(event: e.Event) -> None:
     user = scheduled()
     user.state |= account.evolve(user.state, event, ())
-    user.writes(CLAIM, "system", "system", time=DUE)
-    user.writes(c.FireSchedule(schedule="s", refusal="user_erased"), "system", "system")
     code = "user_erased" if isinstance(event, e.UserErased) else "suspended"
+    assert user.writes(CLAIM, "system", "system", time=DUE) == [
+        ("schedule.claimed", {"schedule": "s", "due": DUE}),
+        ("schedule.fired", {"schedule": "s", "refusal": code}),
+    ]
+    assert user.leaves(FIRED, "system", "system")
     for action in (CHANGE, CANCEL, scheduling(schedule="t")):
         assert user.refuses(action, "ann") == code
 
