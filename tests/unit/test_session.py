@@ -189,6 +189,16 @@ def test_the_acknowledgement_comes_before_its_event_once(reply_first: bool) -> N
     assert event["op"] == "event"
 
 
+def test_what_is_scheduled_is_acknowledged_with_a_place_in_its_own_stream() -> None:
+    one = greeted({CHAT: 4, "users/a": 2})
+    one.expect("command", "x", "c", "users/a", "s1")
+    show(one, 3, command="command", stream="users/a")
+    ack, event = taken(one)
+    assert (ack["op"], ack["chat"], ack["schedule"]) == ("ack", "c", "s1")
+    assert (ack["seq"], ack["position"]) == (3, "users/a@3")
+    assert event["op"] == "event"
+
+
 def test_a_failed_write_is_an_error_with_its_id() -> None:
     one = greeted()
     one.expect("command", "x", "c", CHAT)
