@@ -27,11 +27,13 @@ from projections.schedules import SCHEDULES, Schedule
 from projections.store.port import Key, ReadStore, Scan, StoreError
 from projections.vault import Vault
 from projections.views.reading import Reading
+from workers.log.port import LogError
 
 log = structlog.get_logger()
 
-#: What is carried out at once, of schedules and of messages each.
-BATCH = 256
+#: What is carried out at once, of schedules and of messages each: more of them would go faster, but
+#: others would wait longer for their turn.
+BATCH = 64
 #: Seconds until the store is asked again at the latest: what was just scheduled may be due sooner
 #: than anything known of.
 POLL = 1.0
@@ -68,13 +70,16 @@ class Scheduler:
 
     async def run(self) -> None:
         """Carry out what is due until cancelled."""
-        # Read models that are made anew show as due what was carried out long ago.
-        await self._settle()
+        settled = False
         while True:
             try:
+                if not settled:
+                    # Read models that are made anew show as due what was carried out long ago.
+                    await self._settle()
+                    settled = True
                 await self.sweep()
                 pause = await self._until_next()
-            except StoreError as error:
+            except (StoreError, LogError) as error:
                 log.warning("scheduler_waits", error=str(error))
                 pause = POLL
             await asyncio.sleep(pause)
@@ -147,7 +152,7 @@ class Scheduler:
         except Problem as problem:
             log.warning("not_sent", schedule=schedule.schedule, code=problem.code)
             return None
-        except (KeyringError, StoreError) as error:
+        except (KeyringError, StoreError, LogError) as error:
             log.warning("not_sent", schedule=schedule.schedule, error=str(error))
             return None
         return await self._step(schedule, "fired", action)
