@@ -1,4 +1,4 @@
-"""A user's own stream: profile, marks, filing, what they hid, what they uploaded."""
+"""A user's own stream: profile, marks, filing, what they hid, uploaded and scheduled."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from domain import commands as c
 from domain import events as e
+from domain import schedules
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
 from domain.refusals import (
@@ -31,6 +32,7 @@ from domain.state import (
     State,
     hidden_part,
     media_part,
+    schedule_part,
     standing_part,
 )
 
@@ -46,19 +48,25 @@ def needs(action: c.Action) -> tuple[str, ...]:
             return (hidden_part(action.chat, action.message),)
         case c.UploadMedia():
             return (media_part(action.media),)
+    if isinstance(action, schedules.OfSchedule):
+        return (schedule_part(action.schedule),)
     return ()
 
 
-def decide(state: State, command: c.Command, now: str) -> Decision:  # noqa: ARG001
-    """What the command makes of the user's stream. Only the user writes to it, or an operator."""
+def decide(state: State, command: c.Command, now: str) -> Decision:
+    """What the command makes of the user's stream. Only the user writes to it, or an operator; of
+    their schedules the scheduler too."""
     if command.rights == "client" and command.stream != user_stream(command.actor):
         return not_allowed("Only the user writes here.")
+    action = command.action
+    if isinstance(action, c.ClaimSchedule | c.FireSchedule):
+        # Whatever became of the account: what is due comes to an end.
+        return schedules.decide(state, action, command, now)
     account = cast(Account, state.get(ACCOUNT, Account()))
     if account.erased:
         return USER_ERASED
     if account.suspended and command.rights == "client":
         return SUSPENDED
-    action = command.action
     if isinstance(action, c.PutProfile):
         return _put_profile(account, action)
     if not account.registered:
@@ -83,6 +91,8 @@ def decide(state: State, command: c.Command, now: str) -> Decision:  # noqa: ARG
             if media_part(action.media) in state:
                 return UNCHANGED
             return [e.MediaUploaded(**msgspec.structs.asdict(action))]
+    if isinstance(action, schedules.OfSchedule):
+        return schedules.decide(state, action, command, now)
     return invalid("do", "A user's stream does not take this action.")
 
 
@@ -159,7 +169,7 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
             return {hidden_part(event.chat, event.message): Hidden()}
         case e.MediaUploaded():
             return {media_part(event.media): Media()}
-    return {}
+    return schedules.evolve(state, event)
 
 
 def _with_standing(state: State, chat: str, **changed: object) -> Changes:

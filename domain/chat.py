@@ -88,7 +88,7 @@ def _about(roster: Roster, place: Place, command: c.Command, admin: bool, now: s
         case c.EditMessage() as action:
             return _edit(place, action, command.actor, now)
         case c.DeleteMessage() as action:
-            return _delete(roster, place, action, command.actor, admin)
+            return _delete(roster, place, action, command.actor, admin, now)
         case c.React() as action:
             return _react(place, action, command.actor, now)
     raise AssertionError(command.action)
@@ -215,13 +215,13 @@ def _edit(place: Place, action: c.EditMessage, actor: str, now: str) -> Decision
 
 
 def _delete(
-    roster: Roster, place: Place, action: c.DeleteMessage, actor: str, admin: bool
+    roster: Roster, place: Place, action: c.DeleteMessage, actor: str, admin: bool, now: str
 ) -> Decision:
     if place.sender != actor and not admin:
         if roster.kind == "direct":
             return not_allowed("In a direct chat only its sender deletes a message for everyone.")
         return not_allowed("Only its sender or an admin deletes a message for everyone.")
-    if place.deleted:
+    if _gone(place, now):
         return UNCHANGED
     return [e.MessageDeleted(message=action.message)]
 
@@ -230,7 +230,7 @@ def _expire(state: State, action: c.ExpireMessage, time: str) -> Decision:
     place = cast(Place | None, state.get(message_part(action.message)))
     if place is None:
         return MESSAGE_NOT_FOUND
-    if place.deleted:
+    if place.expired:
         return UNCHANGED
     if place.expires_at is None or place.expires_at > time:
         return not_allowed("The message has not reached its end.")
@@ -283,8 +283,10 @@ def evolve(state: State, event: e.Event, seq: int, actor: str) -> Changes:
             return _with_member(state, event.user, Member(role, joined))
         case e.MessageSent():
             return {message_part(seq): Place(actor, event.kind, event.expires_at)}
-        case e.MessageDeleted() | e.MessageExpired():
+        case e.MessageDeleted():
             return _with_place(state, event.message, deleted=True, reactions={})
+        case e.MessageExpired():
+            return _with_place(state, event.message, deleted=True, reactions={}, expired=True)
         case e.ReactionSet() | e.ReactionCleared():
             place = cast(Place, state[message_part(event.message)])
             reactions = {user: emoji for user, emoji in place.reactions.items() if user != actor}

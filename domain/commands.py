@@ -134,6 +134,50 @@ class UploadMedia(Action, frozen=True, tag="upload_media"):
     thumbnail: str | None = None
 
 
+class ScheduleMessage(Action, frozen=True, tag="schedule_message"):
+    """`expires_in` is in seconds, counted from the sending."""
+
+    schedule: str
+    chat: str
+    due: str
+    kind: MessageKind
+    content: Sealable
+    metadata: Sealable = None
+    media: str | None = None
+    reply_to: int | None = None
+    mentions: tuple[str, ...] = ()
+    expires_in: int | None = None
+
+
+class ChangeSchedule(Action, frozen=True, tag="change_schedule"):
+    """`blank` tells the decider that the content, which it can't open, is empty."""
+
+    schedule: str
+    due: str | UnsetType = UNSET
+    content: Sealable | UnsetType = UNSET
+    mentions: tuple[str, ...] | UnsetType = UNSET
+    blank: bool = False
+
+
+class CancelSchedule(Action, frozen=True, tag="cancel_schedule"):
+    schedule: str
+
+
+class ClaimSchedule(Action, frozen=True, tag="claim_schedule"):
+    """`due` is what the scheduler found: a schedule that was put off meanwhile is not claimed."""
+
+    schedule: str
+    due: str
+
+
+class FireSchedule(Action, frozen=True, tag="fire_schedule"):
+    """What became of the sending: the message's `seq`, or the code of the `refusal`."""
+
+    schedule: str
+    seq: int | None = None
+    refusal: str | None = None
+
+
 # To an operator's stream
 
 
@@ -166,12 +210,24 @@ AnyAction = (
     | FileChat
     | HideMessage
     | UploadMedia
+    | ScheduleMessage
+    | ChangeSchedule
+    | CancelSchedule
+    | ClaimSchedule
+    | FireSchedule
     | NoteImport
     | Unreadable
 )
 
-#: Actions whose refusal or lack of effect leaves no receipt: they repeat harmlessly.
-REPEATABLE: tuple[type[Action], ...] = (MarkDelivered, MarkRead)
+#: Actions whose refusal or lack of effect leaves no receipt: they repeat harmlessly. Of the
+#: scheduler's steps only the sending needs one, for what the others came to is in the state.
+REPEATABLE: tuple[type[Action], ...] = (
+    MarkDelivered,
+    MarkRead,
+    ClaimSchedule,
+    FireSchedule,
+    ExpireMessage,
+)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -39,6 +39,16 @@ def schedule_id(command: str) -> str:
     return _derived("schedule", command)
 
 
+def schedule_step(schedule: str, due: str, step: str) -> str:
+    """The id of one of the commands that carry a due schedule out: `claim`, `send` or `fired`."""
+    return _derived("schedule", schedule, due, step)
+
+
+def expiry_command(chat: str, message: int) -> str:
+    """The id of the command that ends the time of a message."""
+    return _derived("expire", chat, str(message))
+
+
 def media_id(command: str) -> str:
     return _derived("media", command)
 

@@ -33,6 +33,10 @@ def media_part(media: str) -> str:
     return f"media/{media}"
 
 
+def schedule_part(schedule: str) -> str:
+    return f"schedules/{schedule}"
+
+
 class Head(msgspec.Struct, frozen=True, tag="head", array_like=True):
     """Where a stream ends: `prev` is the hash the next event will carry, `ordinal` the number of
     messages sent so far."""
@@ -57,13 +61,15 @@ class Roster(msgspec.Struct, frozen=True, tag="roster", array_like=True):
 
 
 class Place(msgspec.Struct, frozen=True, tag="place", array_like=True):
-    """What a chat has to remember of one message to decide about it."""
+    """What a chat has to remember of one message to decide about it. `deleted` stands for expired
+    ones too; `expired` says that the log holds the end of its time."""
 
     sender: str
     kind: MessageKind
     expires_at: str | None = None
     deleted: bool = False
     reactions: dict[str, str] = {}
+    expired: bool = False
 
 
 class Account(msgspec.Struct, frozen=True, tag="account", array_like=True):
@@ -95,7 +101,15 @@ class Media(msgspec.Struct, frozen=True, tag="media", array_like=True):
     """The user has uploaded this."""
 
 
-Part = Head | Roster | Place | Account | Standing | Hidden | Media
+class Schedule(msgspec.Struct, frozen=True, tag="schedule", array_like=True):
+    """A scheduled message; it stays when it was cancelled or fired, so that this is known."""
+
+    due: str
+    kind: MessageKind
+    status: Literal["scheduled", "cancelled", "claimed", "fired"] = "scheduled"
+
+
+Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule
 State = Mapping[str, Part]
 Changes = dict[str, Part]
 

@@ -19,8 +19,6 @@ def send(form: forms.SendForm) -> c.SendMessage:
     Raises:
         Problem: `invalid_request`, with the field at fault.
     """
-    if form.scheduled_for is not None:
-        raise invalid_request("scheduled_for", "Messages can't be scheduled yet.")
     if form.kind == "text" and not form.content:
         raise invalid_request("content", "A text message can't be empty.")
     return c.SendMessage(
@@ -31,6 +29,33 @@ def send(form: forms.SendForm) -> c.SendMessage:
         reply_to=form.reply_to,
         mentions=tuple(dict.fromkeys(form.mentions)),
         expires_in=form.expires_in,
+    )
+
+
+def schedule(form: forms.SendForm, due: str, chat: str, schedule: str) -> c.ScheduleMessage:
+    """A message to send at `due`, a client's time.
+
+    Raises:
+        Problem: `invalid_request`, with the field at fault.
+    """
+    due = instant(due, "scheduled_for")
+    fields = msgspec.structs.asdict(send(form)) | {"schedule": schedule}
+    return c.ScheduleMessage(chat=chat, due=due, **fields)
+
+
+def change_schedule(form: forms.ScheduleForm, schedule: str) -> c.ChangeSchedule:
+    """A change of what waits to be sent.
+
+    Raises:
+        Problem: `invalid_request` for a `scheduled_for` that is no time.
+    """
+    due, mentions = form.scheduled_for, form.mentions
+    return c.ChangeSchedule(
+        schedule=schedule,
+        due=UNSET if due is UNSET else instant(due, "scheduled_for"),
+        content=form.content,
+        mentions=UNSET if mentions is UNSET else tuple(dict.fromkeys(mentions)),
+        blank=form.content == "",
     )
 
 

@@ -27,6 +27,7 @@ from gateway.http import (
     messages,
     reactions,
     receipts,
+    scheduled,
     search,
     users,
 )
@@ -54,6 +55,7 @@ ROUTERS = tuple(
         members,
         filing,
         me,
+        scheduled,
         users,
         health,
         dev,

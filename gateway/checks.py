@@ -17,7 +17,9 @@ from projections.messages import Message
 from projections.outcomes import OUTCOMES
 from projections.profiles import PROFILES
 from projections.progress import Behind, Stale
+from projections.schedules import Schedule
 from projections.store.port import Scan
+from projections.views import schedules
 from projections.views.access import Access, access_to
 from projections.views.reading import NotFound, Reading
 from projections.views.visibility import one_visible
@@ -27,7 +29,11 @@ PATIENCE = 2.0
 
 _DETAILS = {
     refusal.code: refusal.detail
-    for refusal in (refusals.CHAT_NOT_FOUND, refusals.MESSAGE_NOT_FOUND)
+    for refusal in (
+        refusals.CHAT_NOT_FOUND,
+        refusals.MESSAGE_NOT_FOUND,
+        refusals.SCHEDULE_NOT_FOUND,
+    )
 } | {"user_not_found": "There is no such user."}
 
 
@@ -138,6 +144,50 @@ async def visible_message(services: Services, user: str, chat: str, seq: int) ->
     if message.kind == "system":
         raise missing(NotFound("message_not_found"))
     return message
+
+
+async def sendable(
+    services: Services, user: str, chat: str, reply_to: int | None, media: str | None
+) -> list[Basis]:
+    """The user may send this now: what a chat's own decider checks of a message at once, and of a
+    scheduled one not before its time.
+
+    Raises:
+        Problem: `chat_not_found`, `unknown_message`, or 422 `media_not_found`.
+    """
+    basis = [*basis_of(await membership(services, user, chat))]
+    if reply_to is not None:
+        await known_message(services, user, chat, reply_to)
+    if media is not None:
+        basis += await own_media(services, user, media, "metadata.media")
+    return basis
+
+
+async def known_message(services: Services, user: str, chat: str, seq: int) -> Message:
+    """As `visible_message`, of a message that a body names.
+
+    Raises:
+        Problem: `chat_not_found`, or `unknown_message` where there is none.
+    """
+    try:
+        return await visible_message(services, user, chat, seq)
+    except Problem as problem:
+        if problem.code != "message_not_found":
+            raise
+        unknown = refusals.UNKNOWN_MESSAGE
+        raise Problem(unknown.code, unknown.detail) from problem
+
+
+async def own_schedule(services: Services, user: str, schedule: str) -> Schedule:
+    """The user's schedule of this id.
+
+    Raises:
+        Problem: `schedule_not_found`.
+    """
+    try:
+        return await schedules.own(reading(services), user, schedule)
+    except NotFound as error:
+        raise missing(error) from error
 
 
 async def _catch_up(services: Services, chat: str) -> None:

@@ -24,6 +24,9 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 SEALED = ("content", "metadata", "name", "description", "email", "avatar", "sha256")
 
 
+#: The actor of what no person does, and the id of the key of its command digests.
+SYSTEM = "system"
+
 #: Hands a command to the decider of its stream. The reply comes once the verdict is durable, None
 #: when the log could not take it. Raises `Busy` when too many commands wait.
 Decide = Callable[[c.Command, Reply], None]
@@ -84,7 +87,7 @@ class Commander:
             Problem: `user_erased` when the writer's key was destroyed, `message_deleted` when that
                 of the message was.
         """
-        writer = user_stream(user)
+        writer = SYSTEM if user == SYSTEM and rights == "system" else user_stream(user)
         key = key or self._key_id(stream, command, action, writer)
         try:
             await self._vault.ensure((writer,) if key == writer else (writer, key))
@@ -148,7 +151,7 @@ class Commander:
     def _key_id(self, stream: str, command: str, action: c.AnyAction, writer: str) -> str:
         if isinstance(action, c.CreateChat | c.ChangeChat):
             return stream
-        destroyable = isinstance(action, c.SendMessage) and (
+        destroyable = isinstance(action, c.SendMessage | c.ScheduleMessage) and (
             action.expires_in is not None or self._delete_destroys
         )
         return f"messages/{command}" if destroyable else writer

@@ -88,6 +88,12 @@ class EditForm(Form, frozen=True, kw_only=True):
     mentions: Mentions = []
 
 
+class ScheduleForm(Form, frozen=True, kw_only=True):
+    content: Content | UnsetType = UNSET
+    mentions: Mentions | UnsetType = UNSET
+    scheduled_for: Instant | UnsetType = UNSET
+
+
 class ReactionForm(Form, frozen=True):
     emoji: Emoji
 

@@ -30,8 +30,10 @@ _PATHS: dict[str, Schema] = {
     "chat": {"type": "string", "minLength": 1, "maxLength": 128},
     "user": {"type": "string", "minLength": 1, "maxLength": 128},
     "seq": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+    "schedule": {"type": "string", "minLength": 1, "maxLength": 128},
 }
 _TEXT: Schema = {"type": "string"}
+_DESCRIPTIONS = {201: "Made", 202: "Taken on", 204: "Done"}
 _REQUEST_HEADERS: dict[str, Schema] = {
     "Hansard-Position": {
         "description": "Positions of earlier writes that the answer must know of, at most 16, "
@@ -256,7 +258,7 @@ def _headers(operation: Operation) -> list[Schema]:
 
 
 def _answer(answer: Any, status: int, operation: Operation, schemas: _Schemas) -> Schema:
-    described: Schema = {"description": {201: "Made", 204: "Done"}.get(status, "The answer")}
+    described: Schema = {"description": _DESCRIPTIONS.get(status, "The answer")}
     if isinstance(answer, str):
         described["content"] = {answer: {"schema": _TEXT}}
     elif answer is not None:
@@ -266,7 +268,7 @@ def _answer(answer: Any, status: int, operation: Operation, schemas: _Schemas) -
         names += ["RateLimit", "RateLimit-Policy", "Hansard-Stale"]
     if operation.write:
         names += ["Hansard-Position", "Idempotency-Key", "Idempotent-Replayed"]
-    if status == 201:
+    if status == 201 or (status == 202 and 201 in operation.answers):
         names.append("Location")
     if names:
         described["headers"] = {n: {"$ref": f"#/components/headers/{n}"} for n in names}

@@ -12,12 +12,11 @@ from msgspec import UnsetType
 
 from domain import commands as c
 from domain.envelope import Basis
-from domain.ids import chat_stream, direct_chat_id, group_id, user_stream
-from domain.refusals import UNKNOWN_MESSAGE
+from domain.ids import chat_stream, direct_chat_id, group_id, schedule_id, user_stream
 from gateway import actions, checks, forms
 from gateway.problems import Problem
 from gateway.services import Services
-from projections.messages import Message
+from projections.messages import Message, own_key
 
 MarkKind = Literal["delivered", "read"]
 
@@ -89,6 +88,9 @@ async def set_role(
 async def send(
     services: Services, user: str, chat: str, form: forms.SendForm, key: str | None
 ) -> c.Command:
+    """The message, or with `scheduled_for` its schedule."""
+    if form.scheduled_for is not None:
+        return await _schedule(services, user, chat, form, form.scheduled_for, key)
     action = actions.send(form)
     if action.media is None:
         return await _to_chat(services, user, chat, action, key)
@@ -97,6 +99,40 @@ async def send(
     check = checks.own_media(services, user, action.media, "metadata.media")
     basis = await _unless_decided(services, command, check, [])
     return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def _schedule(
+    services: Services, user: str, chat: str, form: forms.SendForm, due: str, key: str | None
+) -> c.Command:
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    action = actions.schedule(form, due, chat, schedule_id(command))
+    check = checks.sendable(services, user, chat, action.reply_to, action.media)
+    basis = await _unless_decided(services, command, check, [])
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def change_schedule(
+    services: Services, user: str, schedule: str, form: forms.ScheduleForm, key: str | None
+) -> c.Command:
+    """A change is sealed under the key of its message, so that both go when that key goes."""
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.own_schedule(services, user, schedule)
+    known = await _unless_decided(services, command, check, None)
+    sealed_by = own_key(known.content.value) if known is not None and known.content else None
+    return await services.commander.command(
+        user, stream, command, actions.change_schedule(form, schedule), key=sealed_by
+    )
+
+
+async def cancel_schedule(
+    services: Services, user: str, schedule: str, key: str | None
+) -> c.Command:
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    action = c.CancelSchedule(schedule=schedule)
+    return await services.commander.command(user, stream, command, action)
 
 
 async def edit(
@@ -156,12 +192,7 @@ async def markable(services: Services, user: str, chat: str, up_to: int) -> list
     Raises:
         Problem: `chat_not_found`, or `unknown_message` where there is none.
     """
-    try:
-        message = await checks.visible_message(services, user, chat, up_to)
-    except Problem as problem:
-        if problem.code != "message_not_found":
-            raise
-        raise Problem(UNKNOWN_MESSAGE.code, UNKNOWN_MESSAGE.detail) from problem
+    message = await checks.known_message(services, user, chat, up_to)
     return [Basis(chat_stream(chat), message.seq)]
 
 
@@ -179,10 +210,9 @@ async def file_chat(
 
 def _own_key(services: Services, message: Message | None) -> str | None:
     """The id of the key that a message alone is sealed under, if it has one and is not gone."""
-    if message is None or message.content is None or checks.reading(services).gone(message):
+    if message is None or checks.reading(services).gone(message):
         return None
-    keys = services.vault.key_ids([message.content.value])
-    return next((key for key in keys if key.startswith("messages/")), None)
+    return message.key
 
 
 async def _to_chat(

@@ -6,7 +6,18 @@ there, so that a document that has seen an event says that all others have, too.
 
 from typing import Any
 
-from projections import chats, feed, hidden, marks, media, messages, profiles, search
+from projections import (
+    chats,
+    destroyed_keys,
+    feed,
+    hidden,
+    marks,
+    media,
+    messages,
+    profiles,
+    schedules,
+    search,
+)
 from projections.dead_letters import DEAD_LETTERS
 from projections.fold import ReadModel
 from projections.outcomes import OUTCOMES
@@ -14,8 +25,10 @@ from projections.store.port import Collection
 
 MODELS: tuple[ReadModel, ...] = (
     messages.MODEL,
+    schedules.MODEL,
     search.MODEL,
     feed.MODEL,
+    destroyed_keys.MODEL,
     hidden.MODEL,
     media.MODEL,
     marks.MODEL,
@@ -27,9 +40,11 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     OUTCOMES,
     DEAD_LETTERS,
     messages.MESSAGES,
+    schedules.SCHEDULES,
     search.MESSAGE_WORDS,
     search.USER_WORDS,
     feed.FEED,
+    destroyed_keys.DESTROYED_KEYS,
     hidden.HIDDEN,
     media.MEDIA,
     marks.MARK_STEPS,

@@ -1,6 +1,6 @@
 """The replayable feed: every event of a chat or user as clients see it, still sealed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from domain import events as e
 from domain.catalogue import SEALED_FIELDS
 from projections.fold import Made, ReadModel, Seen, WorkingSet, nothing_more
 from projections.messages import MESSAGES, message_of
+from projections.schedules import SCHEDULES, ends_schedule
 from projections.store.port import Collection, Document, Index, Ref
 
 
@@ -42,12 +43,19 @@ def redact(data: msgspec.Raw) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(kept))
 
 
-def _then(seen: Seen, docs: WorkingSet) -> Iterable[Ref]:
+def _withdrawn(seen: Seen, docs: WorkingSet) -> Sequence[int]:
+    """The seqs of the events whose text goes with this one."""
     if isinstance(seen.data, e.MessageDeleted | e.MessageExpired):
         message = docs.get(MESSAGES, seen.id, seen.data.message)
-        if message is not None:
-            stream = seen.envelope.stream
-            yield from ((FEED, (stream, at)) for at in (message.message, *message.edits))
+        return () if message is None else (message.message, *message.edits)
+    ended = ends_schedule(seen.data)
+    schedule = None if ended is None else docs.get(SCHEDULES, ended)
+    return () if schedule is None else schedule.events
+
+
+def _then(seen: Seen, docs: WorkingSet) -> Iterable[Ref]:
+    stream = seen.envelope.stream
+    yield from ((FEED, (stream, at)) for at in _withdrawn(seen, docs))
 
 
 def _fold(seen: Seen, docs: WorkingSet) -> Made:
@@ -68,18 +76,15 @@ def _fold(seen: Seen, docs: WorkingSet) -> Made:
             message=message if envelope.source.startswith("/chats/") else None,
         ),
     )
-    if isinstance(data, e.MessageDeleted | e.MessageExpired):
-        known = docs.get(MESSAGES, seen.id, data.message)
-        assert known is not None
-        for at in (known.message, *known.edits):
-            item = docs.get(FEED, envelope.stream, at)
-            if item is not None and item.type in SEALED_FIELDS:
-                yield (
-                    FEED,
-                    msgspec.structs.replace(
-                        item, seq=envelope.seq, data=redact(item.data), redacted=True
-                    ),
-                )
+    for at in _withdrawn(seen, docs):
+        item = docs.get(FEED, envelope.stream, at)
+        if item is not None and item.type in SEALED_FIELDS:
+            yield (
+                FEED,
+                msgspec.structs.replace(
+                    item, seq=envelope.seq, data=redact(item.data), redacted=True
+                ),
+            )
 
 
 MODEL = ReadModel((FEED,), nothing_more, _fold, _then)

@@ -1,12 +1,13 @@
 """Messages as readers see them, and the system messages that other events of a chat show as."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET
 
 from domain import events as e
+from domain.sealing import is_sealed
 from projections.fold import Held, Made, ReadModel, Seen, WorkingSet, held
 from projections.store.port import Collection, Document, Index, Ref
 
@@ -20,7 +21,8 @@ class Message(Document, frozen=True):
     """`message` is the seq of the event it shows; `edits` are the seqs of its edits.
 
     `gone` stands once it was deleted for everyone or has expired; `expiring` is `expires_at` until
-    then. A system message has no ordinal; its `content` is the event's type.
+    the event of its end has come, deleted or not. `key` is the id of the key that seals this
+    message alone. A system message has no ordinal; its `content` is the event's type.
     """
 
     chat: str
@@ -41,6 +43,7 @@ class Message(Document, frozen=True):
     expiring: str | None = None
     gone: bool = False
     schedule: str | None = None
+    key: str | None = None
     reactions: dict[str, Reaction] = msgspec.field(default_factory=dict)
 
 
@@ -53,6 +56,7 @@ MESSAGES = Collection(
         Index("by_ordinal", ("chat", "message"), where="ordinal"),
         Index("removed", ("chat", "message"), where="gone"),
         Index("expiring", ("chat", "expiring"), where="expiring"),
+        Index("ending", ("expiring",), where="expiring"),
         Index("scheduled", ("chat", "sender", "message"), where="schedule"),
     ),
 )
@@ -74,6 +78,14 @@ def message_of(data: e.Event) -> int | None:
             return data.message
         case e.ReactionSet() | e.ReactionCleared():
             return data.message
+    return None
+
+
+def own_key(content: e.Sealable) -> str | None:
+    """The id of the key that a message alone is sealed under, if it has one."""
+    if is_sealed(content):
+        key_id = cast(dict[str, str], content)["sealed"]
+        return key_id if key_id.startswith("messages/") else None
     return None
 
 
@@ -112,6 +124,7 @@ def _sent(seen: Seen, data: e.MessageSent) -> Message:
         expires_at=data.expires_at,
         expiring=data.expires_at,
         schedule=data.schedule,
+        key=own_key(data.content),
     )
 
 
@@ -153,7 +166,7 @@ def _change(seen: Seen, known: Message) -> dict[str, object]:
         case e.MessageDeleted():
             return {**_EMPTIED, "deleted_at": envelope.time}
         case e.MessageExpired():
-            return dict(_EMPTIED)
+            return {**_EMPTIED, "expiring": None}
         case e.ReactionSet() as data:
             others = {u: r for u, r in known.reactions.items() if u != envelope.actor}
             return {"reactions": {**others, envelope.actor: Reaction(data.emoji, envelope.time)}}
@@ -169,7 +182,6 @@ _EMPTIED: dict[str, object] = {
     "mentions": (),
     "reactions": {},
     "gone": True,
-    "expiring": None,
 }
 
 MODEL = ReadModel((MESSAGES,), _needs, _fold)

@@ -72,6 +72,12 @@ def fanout() -> None:
 
 
 @app.command()
+def scheduler() -> None:
+    """Send what is due, end what has run out."""
+    _work("scheduler")
+
+
+@app.command()
 def migrate(as_json: AsJson = False) -> None:
     """Make what is missing of the log and the stores, and check what is there."""
     from workers.tools.migrate import migrate as run
@@ -225,7 +231,7 @@ def retry_(
         raise typer.Exit(EXIT_WRONG)
 
 
-def _work(role: Literal["gateway", "decider", "projector", "fanout"]) -> None:
+def _work(role: Literal["gateway", "decider", "projector", "fanout", "scheduler"]) -> None:
     from workers.serve import serve as run
 
     def started(settings: Settings, _: object) -> None:

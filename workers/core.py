@@ -16,7 +16,7 @@ from gateway.position import PositionCodec
 from projections.catalogue import COLLECTIONS
 from projections.engine import Engine
 from projections.keyring import open_keyring
-from projections.keyring.port import KeyringError
+from projections.keyring.port import Keyring, KeyringError
 from projections.progress import Progress
 from projections.realtime import open_realtime
 from projections.realtime.port import Realtime, RealtimeError
@@ -59,6 +59,7 @@ class Core:
 
     event_log: EventLog
     store: ReadStore
+    keyring: Keyring
     vault: Vault
     realtime: Realtime
     progress: Progress
@@ -115,6 +116,7 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
             yield Core(
                 event_log=event_log,
                 store=store,
+                keyring=keyring,
                 vault=vault,
                 realtime=realtime,
                 progress=progress,

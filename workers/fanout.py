@@ -16,7 +16,7 @@ from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import redact
 from projections.fold import Held
 from projections.keyring.port import KeyringError
-from projections.messages import message_of
+from projections.messages import MESSAGES, message_of
 from projections.profiles import PROFILES
 from projections.realtime.port import Publication, Realtime, RealtimeError
 from projections.store.port import Batch, ReadStore, Scan, StoreError
@@ -33,6 +33,9 @@ CHECKPOINT = 1.0
 CHECKPOINTS = "fanout:"
 #: Profile changes are told to those with whom one shares a direct chat or a group up to this size.
 PROFILE_MEMBERS = 50
+
+#: A message by the source of its event and its seq.
+_Place = tuple[str, int]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -113,11 +116,14 @@ class Fanout:
             decoded.append((envelope, data))
             keys |= self._vault.key_ids(sealed_values(data, envelope.type).values())
         audiences = await self._audiences(decoded)
+        ends = await self._ends(decoded)
         for audience in audiences.values():
             keys |= self._vault.key_ids(field.value for field in audience.shown.values() if field)
         # From here on nothing is awaited: what is loaded stays loaded.
         await self._vault.load(keys)
-        gone = {
+        now = self._clock()
+        gone = {place for place, end in ends.items() if end <= now}
+        gone |= {
             (envelope.source, data.message)
             for envelope, data in decoded
             if isinstance(data, e.MessageDeleted | e.MessageExpired)
@@ -133,7 +139,7 @@ class Fanout:
                 published += self._profiles(envelope, data, audiences)
         return published
 
-    def _event(self, envelope: Envelope, data: e.Event, gone: set[tuple[str, int]]) -> Publication:
+    def _event(self, envelope: Envelope, data: e.Event, gone: set[_Place]) -> Publication:
         in_chat = envelope.source.startswith("/chats/")
         about = message_of(data) if in_chat else None
         sent = data if isinstance(data, e.MessageSent) else None
@@ -143,8 +149,7 @@ class Fanout:
             about = None
         elif about is not None or sent is not None:
             redacted = _frame(envelope, redact(envelope.data), redacted=True)
-            expired = sent is not None and (sent.expires_at or "~") <= self._clock()
-            if expired or (envelope.source, about or envelope.seq) in gone:
+            if (envelope.source, about or envelope.seq) in gone:
                 frame = redacted
         return Publication(
             channel=envelope.stream,
@@ -174,6 +179,24 @@ class Fanout:
                 if opened.erased:
                     fields["erased"] = True
         return _frame(envelope, fields)
+
+    async def _ends(self, decoded: Sequence[tuple[Envelope, e.Event]]) -> dict[_Place, str]:
+        """When the messages that events are about end, of those that do."""
+        ends: dict[_Place, str] = {}
+        older: dict[_Place, None] = {}
+        for envelope, data in decoded:
+            if isinstance(data, e.MessageSent):
+                if data.expires_at is not None:
+                    ends[envelope.source, envelope.seq] = data.expires_at
+            elif isinstance(data, e.MessageEdited | e.ReactionSet | e.ReactionCleared):
+                older[envelope.source, data.message] = None
+        if older:
+            keys = [(split_stream(source[1:])[1], message) for source, message in older]
+            for document in (await self._store.get(MESSAGES, keys)).values():
+                if document.expires_at is not None:
+                    source = f"/{chat_stream(document.chat)}"
+                    ends[source, document.message] = document.expires_at
+        return ends
 
     async def _audiences(self, decoded: Sequence[tuple[Envelope, e.Event]]) -> dict[str, _Audience]:
         """Who is told of a changed profile, by the user's stream."""

@@ -17,12 +17,14 @@ from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
 from workers.fanout import Fanout
 from workers.http_server import HttpServer
+from workers.keys import KeyDestroyer
 from workers.log import is_shared, migrate_log
+from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
 
-Role = Literal["gateway", "decider", "projector", "fanout"]
-ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout")
+Role = Literal["gateway", "decider", "projector", "fanout", "scheduler"]
+ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "scheduler")
 
 #: Seconds without any progress of the read models, while there is something to do, after which
 #: somebody has to look.
@@ -52,7 +54,7 @@ async def serve(
         if "decider" in roles and core.watch is not None:
             make_data_folder(settings.data_dir)
             stack.enter_context(DataLock(settings.data_dir))
-        await stack.enter_async_context(running(*_work(core, roles)))
+        await stack.enter_async_context(running(*await _work(core, roles)))
         if "gateway" in roles:
             services = await stack.enter_async_context(_gateway(core, settings, secrets))
             app = create_app(services)
@@ -64,7 +66,7 @@ async def serve(
         await core.deciders.drain()
 
 
-def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, None]]:
+async def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, None]]:
     work: list[Coroutine[None, None, None]] = []
     if "decider" in roles:
         work.append(core.deciders.decide())
@@ -75,6 +77,13 @@ def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, Non
         anew = core.watch is None
         fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
         work.append(fanout.run())
+    if "scheduler" in roles:
+        scheduler = Scheduler(
+            core.store, core.vault, core.commander, core.progress, core.settle, now
+        )
+        destroyer = KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
+        await destroyer.start()
+        work += [scheduler.run(), destroyer.run()]
     return work
 
 

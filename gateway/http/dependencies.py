@@ -284,6 +284,15 @@ def message_seq(request: Request) -> int:
     return seq
 
 
+def schedule_id(request: Request) -> str:
+    """The schedule that the path names.
+
+    Raises:
+        Problem: `schedule_not_found` when there can't be one of this name.
+    """
+    return _named(request, "schedule", _ID, "schedule_not_found")
+
+
 def _named(request: Request, name: str, pattern: re.Pattern[str], code: str) -> str:
     value = str(request.path_params[name])
     if pattern.fullmatch(value) is None:

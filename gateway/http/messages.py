@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain import instants
+from domain.commands import ScheduleMessage
 from domain.ids import chat_stream, user_stream
 from gateway import actions, forms, writes
 from gateway.commander import Done
@@ -22,6 +23,7 @@ from gateway.http.dependencies import (
     writer,
 )
 from gateway.http.pages import MAX_LIMIT, At, Cursors, Limit, Page, PageQuery
+from gateway.http.scheduled import show_schedule
 from gateway.openapi import documented
 from gateway.problems import invalid_request
 from projections.views import conversation, shapes
@@ -49,16 +51,26 @@ class DeletionQuery(msgspec.Struct, frozen=True):
     status_code=201,
     **documented(
         body=forms.SendForm,
-        answers={201: shapes.Message},
-        problems=("chat_not_found", "media_not_found in body", "unknown_message"),
+        answers={201: shapes.Message, 202: shapes.Schedule},
+        problems=("chat_not_found", "media_not_found in body", "unknown_message", "due_in_past"),
     ),
 )
 async def send_message(request: Request) -> Response:
-    """Send a message. It counts 1, and 1 more for every 100 members, under the rate of writes."""
+    """Send a message, or with `scheduled_for` have it sent later.
+
+    It counts 1, and 1 more for every 100 members, under the rate of writes.
+    """
     call = await writer(request, to=request.path_params["chat"])
     chat = chat_id(request)
     form = await body(request, forms.SendForm)
-    done = await call.execute(await writes.send(call.services, call.user, chat, form, call.key))
+    command = await writes.send(call.services, call.user, chat, form, call.key)
+    if isinstance(command.action, ScheduleMessage):
+        schedule = command.action.schedule
+        done = await call.execute(command)
+        call.tell("Location", f"/v1/me/scheduled/{schedule}")
+        await call.reach(done)
+        return await show_schedule(call, schedule, 202)
+    done = await call.execute(command)
     seq = done.outcome.seq
     call.tell("Location", f"/v1/chats/{chat}/messages/{seq}")
     sent = _as_sent(call.user, chat, form, done)

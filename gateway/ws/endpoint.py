@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from domain.commands import ScheduleMessage
 from domain.decider import Verdict
 from domain.ids import chat_stream
 from domain.instants import from_millis
@@ -305,6 +306,8 @@ class Socket:
         services, user, chat = self._services, self.user, request.chat
         match request:
             case frames.Send():
+                if request.scheduled_for is not None:
+                    await self._catch_up()
                 command = await writes.send(services, user, chat, request, request.id)
             case frames.Edit():
                 await self._catch_up()
@@ -321,7 +324,9 @@ class Socket:
                 command = await writes.react(
                     services, user, chat, request.seq, request.emoji, request.id
                 )
-        expected = Expected(command.id, command.digest, request.id, chat)
+        action = command.action
+        schedule = action.schedule if isinstance(action, ScheduleMessage) else None
+        expected = Expected(command.id, command.digest, request.id, chat, command.stream, schedule)
         self._session.expect(expected)
         self._under_way += 1
         if self._under_way >= MAX_UNDER_WAY:

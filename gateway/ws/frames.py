@@ -106,6 +106,7 @@ class Ack(msgspec.Struct, frozen=True, tag_field="op", tag="ack", omit_defaults=
     position: str
     id: str | None = None
     ordinal: int | None = None
+    schedule: str | None = None
     up_to: int | None = None
 
 

@@ -41,13 +41,15 @@ class Close(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """A write of this connection that is under way. Two under one key are of the same command; only
-    the digest tells whether they ask for the same."""
+    """A write of this connection that is under way, to `stream`. Two under one key are of the same
+    command; only the digest tells whether they ask for the same."""
 
     command: str
     digest: str
     id: str
     chat: str
+    stream: str
+    schedule: str | None
 
 
 class _Phase(Enum):
@@ -180,8 +182,9 @@ class Session:
     def settled(self, expected: Expected, seq: int, time: str, ordinal: int | None) -> None:
         """The write stands, as the event with this seq."""
         if self._forget(expected):
-            position = self._position(f"chats/{expected.chat}", seq)
-            self._send(encode(Ack(expected.chat, seq, time, position, expected.id, ordinal)))
+            position = self._position(expected.stream, seq)
+            ack = Ack(expected.chat, seq, time, position, expected.id, ordinal, expected.schedule)
+            self._send(encode(ack))
 
     def failed(self, expected: Expected, problem: Problem) -> None:
         """The write did not happen."""

@@ -132,6 +132,7 @@ class MongoStore:
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
+        assert row is not None
         if row["value"] != log_id:
             raise StoreError(f"the read store belongs to the log {row['value']}, not to {log_id}")
 

@@ -126,10 +126,7 @@ async def declare(database: Database, tables: Sequence[Table[Any]]) -> None:
     known = {row["_id"]: row["declaration"] for row in await declarations.find().to_list()}
     changed = [table for table in tables if known.get(table.name) != table.declaration]
     await asyncio.gather(
-        *(
-            _declare(database[table.name], table, rewrite=table.name in known)
-            for table in changed
-        )
+        *(_declare(database[table.name], table, rewrite=table.name in known) for table in changed)
     )
     if changed:
         await declarations.bulk_write(

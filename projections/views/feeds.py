@@ -181,7 +181,8 @@ def _event(item: FeedItem, data: dict[str, Any] | None) -> Event:
 async def _unseen(
     reading: Reading, accesses: Mapping[str, Access], items: Iterable[FeedItem]
 ) -> set[tuple[str, int]]:
-    """The events, by stream and seq, that are about a message which the user may not see."""
+    """The events, by stream and seq, whose text is gone, or about a message which the user may not
+    see."""
     about = {_place(item): place for item in items if (place := _about(item)) is not None}
     places = set(about.values())
     messages = await reading.get(MESSAGES, places)
@@ -191,4 +192,5 @@ async def _unseen(
         for message in messages.values()
         if reading.gone(message) or message.message < accesses[message.chat].floor
     }
-    return {event for event, place in about.items() if place in unseen}
+    redacted = {(item.stream, item.at) for item in items if item.redacted}
+    return redacted.union(event for event, place in about.items() if place in unseen)

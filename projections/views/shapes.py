@@ -11,6 +11,7 @@ from domain.events import ChatKind, History, MessageKind
 T = TypeVar("T")
 
 Status = Literal["sent", "delivered", "read"]
+ScheduleStatus = Literal["scheduled", "sending", "sent", "failed", "cancelled"]
 Kind = MessageKind | Literal["system"]
 Role = Literal["admin", "member"]
 Place = tuple[str | int | bool, ...]
@@ -70,6 +71,25 @@ class MessagePage(Shape, frozen=True):
     items: Sequence[Message]
     next: int | None
     newer: int | None | UnsetType = UNSET
+
+
+class Schedule(Shape, frozen=True):
+    """A message to be sent, with the fields it was given. `seq` is that of the message once it was
+    sent, `code` says why it failed."""
+
+    id: str
+    chat: str
+    scheduled_for: str
+    status: ScheduleStatus
+    kind: MessageKind
+    content: str | None
+    metadata: dict[str, Any] | None
+    reply_to: int | None
+    mentions: Sequence[str]
+    expires_in: int | None
+    seq: int | None
+    code: str | None
+    erased: bool = False
 
 
 class Version(Shape, frozen=True):

@@ -11,7 +11,7 @@ from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.process import Server
 
 #: One of each of these makes a whole.
-ROLES = ("decider", "projector", "fanout", "gateway")
+ROLES = ("decider", "projector", "fanout", "scheduler", "gateway")
 PARTITIONS = 4
 
 

@@ -1,12 +1,15 @@
 """People who use a server over REST, and what is true of every answer."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
+from domain.instants import from_millis
 from gateway.problems import CODES
 from tests.servers.hansard import HansardServer
 
@@ -92,3 +95,17 @@ def refused(response: httpx.Response, code: str, status: int | None = None) -> A
 def fields(response: httpx.Response) -> list[str]:
     """The fields that an `invalid_request` names."""
     return [error["field"] for error in refused(response, "invalid_request")["errors"]]
+
+
+def ahead(seconds: float) -> str:
+    """The instant so many seconds from now."""
+    return from_millis(int((time.time() + seconds) * 1000))
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what must come true."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.01)

@@ -140,7 +140,6 @@ async def test_unknown_paths_are_problems(server: HansardServer) -> None:
             "/v1",
             "/v1/me/",
             "/v2/me",
-            "/v1/me/scheduled",
             "/v1/notifications",
             "/v1/media/x",
             "/v1/presence",

@@ -141,12 +141,6 @@ class TestSending:
                 body = {"kind": "text", "content": "Hi", "reply_to": seq}
                 refused(await ann.post(at, json=body), "unknown_message")
 
-    async def test_can_not_be_scheduled_yet(self, server: HansardServer) -> None:
-        async with people(server, "ann") as (ann,):
-            body = {"kind": "text", "content": "Hi", "scheduled_for": "2999-01-01T00:00:00Z"}
-            at = f"/v1/chats/{await ann.chat()}/messages"
-            assert fields(await ann.post(at, json=body)) == ["scheduled_for"]
-
 
 class TestReading:
     async def test_goes_by_pages_of_ascending_messages(self, server: HansardServer) -> None:

@@ -68,6 +68,42 @@ def fits(action: c.SendMessage, body: dict[str, Any]) -> None:
     assert msgspec.json.decode(msgspec.json.encode(action), type=c.SendMessage) == action
 
 
+def test_a_message_is_scheduled_for_an_instant_of_its_own_form() -> None:
+    def schedule(due: str, **fields: Any) -> c.ScheduleMessage:
+        body = {"kind": "text", "content": "Hi"} | fields
+        form = forms.parse(forms.SendForm, msgspec.json.encode(body))
+        return actions.schedule(form, due, "g", "s")
+
+    made = schedule("2030-01-01T02:00:00+02:00", mentions=[BOB, BOB], expires_in=60, reply_to=3)
+    assert made == c.ScheduleMessage(
+        schedule="s",
+        chat="g",
+        due="2030-01-01T00:00:00.000Z",
+        kind="text",
+        content="Hi",
+        mentions=(BOB,),
+        expires_in=60,
+        reply_to=3,
+    )
+    for due in ("", "tomorrow", "2030-01-01T00:00:00", "2030-02-30T00:00:00Z"):
+        with pytest.raises(Problem) as refused:
+            schedule(due)
+        assert [error.field for error in refused.value.errors] == ["scheduled_for"]
+
+
+def test_of_a_schedule_only_what_is_given_changes() -> None:
+    def change(**fields: Any) -> c.ChangeSchedule:
+        form = forms.parse(forms.ScheduleForm, msgspec.json.encode(fields))
+        return actions.change_schedule(form, "s")
+
+    assert change() == c.ChangeSchedule(schedule="s")
+    assert change(content="") == c.ChangeSchedule(schedule="s", content="", blank=True)
+    due = "2030-01-01T00:00:00.000Z"
+    assert change(scheduled_for=due, mentions=[ANN, ANN]) == c.ChangeSchedule(
+        schedule="s", due=due, mentions=(ANN,)
+    )
+
+
 def test_metadata_may_have_4_kib_and_8_levels() -> None:
     assert send(metadata={"a": "x" * (4096 - len('{"a":""}'))})
     assert at_fault(metadata={"a": "x" * (4097 - len('{"a":""}'))}) == "metadata"

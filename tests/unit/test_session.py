@@ -176,7 +176,7 @@ def test_joining_that_the_welcome_knows_already() -> None:
     assert [(f["op"], f.get("seq")) for f in taken(one)][1:] == [("event", 2)]
 
 
-WRITE = Expected("command", "digest", "x", "c")
+WRITE = Expected("command", "digest", "x", "c", CHAT, None)
 
 
 def test_an_event_acknowledges_only_writes_that_asked_for_it() -> None:
@@ -213,6 +213,16 @@ def test_the_acknowledgement_comes_before_its_event_once(reply_first: bool) -> N
         "time": "T",
         "position": "chats/c@5",
     }
+    assert event["op"] == "event"
+
+
+def test_what_is_scheduled_is_acknowledged_with_a_place_in_its_own_stream() -> None:
+    one = greeted({CHAT: 4, "users/a": 2})
+    one.expect(WRITE._replace(stream="users/a", schedule="s1"))
+    show(one, 3, command="command", digest="digest", stream="users/a")
+    ack, event = taken(one)
+    assert (ack["op"], ack["chat"], ack["schedule"]) == ("ack", "c", "s1")
+    assert (ack["seq"], ack["position"]) == (3, "users/a@3")
     assert event["op"] == "event"
 
 

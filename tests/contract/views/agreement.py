@@ -7,7 +7,16 @@ import pytest
 
 from domain.ids import chat_stream, user_stream
 from projections.search_query import parse_query
-from projections.views import chats, conversation, feeds, inbox, people, receipts, searching
+from projections.views import (
+    chats,
+    conversation,
+    feeds,
+    inbox,
+    people,
+    receipts,
+    schedules,
+    searching,
+)
 from projections.views.reading import NotFound, Reading
 from projections.views.shapes import Listing, Place
 from tests.contract.views.brute_force import BruteForce, Query
@@ -28,6 +37,7 @@ async def all_agrees(reading: Reading, brute: BruteForce, user: str, limit: int)
             await _chat_agrees(reading, brute, user, chat, limit)
     await _search_agrees(reading, brute, user, limit)
     await _feeds_agree(reading, brute, user, limit)
+    await _schedules_agree(reading, brute, user, limit)
     everyone = [event.id for event in brute.log if event.type == "user.registered"]
     profiles = plain(await people.profiles(reading, user, everyone))
     assert profiles == [brute.profile(user, one) for one in everyone]
@@ -162,6 +172,20 @@ def _text(query: Query) -> str:
     filters += [f"before:{query.before}"] * (query.before is not None)
     filters += [f"after:{query.after}"] * (query.after is not None)
     return " ".join((*filters, *query.words))
+
+
+async def _schedules_agree(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:
+    paged = await _walk(lambda after: schedules.page(reading, user, after=after, limit=limit))
+    assert paged == brute.schedules(user)
+    for event in brute.log:
+        if event.type != "message.scheduled":
+            continue
+        asked = schedules.one(reading, user, event.data["schedule"])
+        if event.actor == user:
+            assert plain(await asked) == brute.schedule(event)
+        else:
+            with pytest.raises(NotFound, match="schedule_not_found"):
+                await asked
 
 
 async def _feeds_agree(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:

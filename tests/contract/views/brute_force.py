@@ -8,7 +8,8 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-from tests.contract.views.brute_log import MESSAGE_EVENTS, BruteLog, Event
+from tests.contract.views.brute_log import MESSAGE_EVENTS, Event
+from tests.contract.views.brute_schedules import BruteSchedules
 
 Answer = dict[str, Any]
 
@@ -40,7 +41,7 @@ class Query(NamedTuple):
         return (word in self.whole) + begun
 
 
-class BruteForce(BruteLog):
+class BruteForce(BruteSchedules):
     # Messages
 
     def system_message(self, e: Event) -> Answer:
@@ -317,7 +318,8 @@ class BruteForce(BruteLog):
             "actor": e.actor,
             "command": e.command,
         }
-        if e.stream.startswith("chats/") and self.unseen(user, e):
+        unseen = self.unseen(user, e) if e.stream.startswith("chats/") else self.withdrawn(e)
+        if unseen:
             kept = {f: e.data[f] for f in ("message", "ordinal", "kind") if f in e.data}
             return {**form, "data": kept, "redacted": True}
         data = dict(e.data)

@@ -1,6 +1,7 @@
 """Many users act on several chats at random; every answer must be the brute-force reader's."""
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -16,9 +17,9 @@ from hypothesis.stateful import (
 )
 
 from domain import commands as c
-from domain.envelope import Basis, encode
-from domain.ids import chat_stream, direct_chat_id, group_id, user_stream
-from domain.state import ROSTER, Roster
+from domain.envelope import Basis, Envelope, encode
+from domain.ids import chat_stream, direct_chat_id, group_id, schedule_id, user_stream
+from domain.state import ROSTER, Roster, Schedule, schedule_part
 from tests.contract.views.agreement import all_agrees
 from tests.contract.views.brute_force import BruteForce
 from tests.contract.views.brute_log import Event
@@ -29,6 +30,8 @@ WORDS = ("red", "reed", "reef", "blue", "bluff", "Reed,", "http://reef.example/r
 # What happens, the commonest things named more often.
 ACTS = (
     *("send", "mark") * 4,
+    *("schedule", "fire", "fire") * 2,
+    *("change_schedule", "cancel_schedule"),
     *("hide", "react", "delete", "edit", "expire", "come_and_go") * 2,
     *("file", "add", "remove", "set_role", "change_chat", "change_profile", "note_import"),
     *("make_group", "make_direct", "time_passes", "fold", "fold_again", "erase"),
@@ -217,6 +220,77 @@ class Readers(RuleBasedStateMachine):
         action = c.React(message=self.message(chat, what), emoji=("+1", "-1", None)[how % 3])
         await self.do(chat, self.member(chat, who), action)
 
+    # Scheduled messages
+
+    async def schedule(self, chat: str, who: int, what: int, how: int) -> None:
+        number = len(self.world.log)
+        expires_in = (None, None, 3)[how % 3]
+        action = c.ScheduleMessage(
+            schedule=schedule_id(str(number)),
+            chat=chat,
+            due=instant(self.world.seconds + (0.001, 1, 5, 30)[how % 4]),
+            kind="text",
+            content=self.words(what, how),
+            metadata={"a": how} if how % 2 else None,
+            reply_to=self.message(chat, what) if how % 5 == 0 else None,
+            mentions=(USERS[how % 5],),
+            expires_in=expires_in,
+        )
+        key = None if expires_in is None else f"messages/{number}"
+        await self.do_alone(self.member(chat, who), action, key=key)
+
+    def scheduled(self, which: int) -> Envelope | None:
+        made = [e for e in self.world.log if e.type == "message.scheduled"]
+        return made[-1 - which % min(len(made), 5)] if made else None
+
+    async def change_schedule(self, _: str, who: int, what: int, how: int) -> None:
+        made = self.scheduled(who)
+        if made is None:
+            return
+        data = json.loads(bytes(made.data))
+        change: dict[str, Any] = (
+            {"content": self.words(what, how)},
+            {"due": instant(self.world.seconds + how % 9)},
+            {"mentions": (USERS[how % 5],)},
+        )[what % 3]
+        action = c.ChangeSchedule(schedule=data["schedule"], **change)
+        await self.do_alone(made.actor, action, key=data["content"]["sealed"])
+
+    async def cancel_schedule(self, _: str, who: int, __: int, ___: int) -> None:
+        if (made := self.scheduled(who)) is not None:
+            schedule = json.loads(bytes(made.data))["schedule"]
+            await self.do_alone(made.actor, c.CancelSchedule(schedule=schedule))
+
+    async def fire(self, _: str, who: int, what: int, how: int) -> None:
+        """The next step of a schedule."""
+        if (made := self.scheduled(who)) is None:
+            return
+        data = json.loads(bytes(made.data))
+        id, stream = data["schedule"], made.stream
+        schedule = self.world.states[stream][schedule_part(id)]
+        assert isinstance(schedule, Schedule)
+        action: c.AnyAction = c.ClaimSchedule(schedule=id, due=schedule.due)
+        if schedule.status == "claimed":
+            action = c.FireSchedule(schedule=id, refusal="chat_not_found")
+            if made.actor not in self.erased:
+                message = c.SendMessage(
+                    kind=data["kind"],
+                    content=self.words(what, how),
+                    mentions=tuple(data["mentions"]),
+                    expires_in=data.get("expires_in"),
+                    schedule=id,
+                )
+                sent = await self.world.do(
+                    made.actor,
+                    chat_stream(data["chat"]),
+                    message,
+                    rights="system",
+                    key=data["content"]["sealed"],
+                )
+                if sent.status == "accepted":
+                    action = c.FireSchedule(schedule=id, seq=sent.seq)
+        await self.world.do("system", stream, action, rights="system")
+
     # What a user does alone, and what happens by itself
 
     async def mark(self, chat: str, who: int, what: int, how: int) -> None:
@@ -278,8 +352,8 @@ class Readers(RuleBasedStateMachine):
 def test_readers_agree(new_store_url: Callable[[], str]) -> None:
     # Questions to a server take some ten times as long.
     examples = 25 if new_store_url().startswith("sqlite:") else 3
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Readers(new_store_url()),
+    run_state_machine_as_test(
+        cast(Any, lambda: Readers(new_store_url())),
         settings=settings(
             max_examples=examples,
             stateful_step_count=20,

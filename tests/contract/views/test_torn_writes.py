@@ -89,7 +89,7 @@ def happened(seed: int, url: str) -> Readers:
     readers = Readers(url)
     readers.begin()
     while len(readers.world.log) < EVENTS:
-        readers.happen([(chance.choice(SAID), *(chance.randrange(1000) for _ in range(4)))])  # type: ignore[list-item]
+        readers.happen([(chance.choice(SAID), *(chance.randrange(1000) for _ in range(4)))])
     return readers
 
 

@@ -103,9 +103,12 @@ class ChatReader:
     def ended(self, message: int) -> bool:
         return any(self.about(message, "message.deleted", "message.expired"))
 
-    def gone(self, message: Envelope, now: str) -> bool:
+    def over(self, message: Envelope, now: str) -> bool:
         end = message["data"].get("expires_at")
-        return self.ended(message["seq"]) or (end is not None and _moment(end) <= _moment(now))
+        return end is not None and _moment(end) <= _moment(now)
+
+    def gone(self, message: Envelope, now: str) -> bool:
+        return self.ended(message["seq"]) or self.over(message, now)
 
     def reaction(self, message: int, name: str) -> str | None:
         emoji = None
@@ -193,13 +196,13 @@ class ChatReader:
             case c.DeleteMessage():
                 if not mine and not self.is_admin(asker.name) and asker.rights == "client":
                     return refused("not_allowed")
-                if self.ended(seq):
+                if self.gone(message, asker.now):
                     return UNCHANGED
                 return accepted(("message.deleted", {"message": seq}))
             case c.ExpireMessage():
-                if self.ended(seq):
+                if any(self.about(seq, "message.expired")):
                     return UNCHANGED
-                if not self.gone(message, asker.now):
+                if not self.over(message, asker.now):
                     return refused("not_allowed")
                 return accepted(("message.expired", {"message": seq}))
             case c.React(emoji=emoji):

@@ -48,7 +48,8 @@ class ChatMachine(RuleBasedStateMachine):
         answer = Answer(outcome.status, events_of(verdict.records), outcome.code)
         assert answer == expected
         self.log += [json.loads(record.value) for record in verdict.records]
-        self.decided.append((command, outcome))
+        if verdict.kept:
+            self.decided.append((command, outcome))
         assert outcome.seq == len(self.log)
 
     @initialize(

@@ -216,6 +216,27 @@ def test_a_message_expires_once_and_not_before_its_time() -> None:
     assert chat.leaves(expire, "system", "system", time=at(161))
 
 
+def test_what_was_deleted_expires_too_so_that_its_key_can_go() -> None:
+    chat = group()
+    chat.writes(c.SendMessage(kind="text", content="", expires_in=60), "bob", time=at(100))
+    chat.writes(c.DeleteMessage(message=2), "bob", time=at(110))
+    expire = c.ExpireMessage(message=2, key="k1")
+    assert chat.refuses(expire, "system", "system", time=at(159.999)) == "not_allowed"
+    assert chat.writes(expire, "system", "system", time=at(160)) == [
+        ("message.expired", {"message": 2, "key": "k1"})
+    ]
+    assert chat.leaves(expire, "system", "system", time=at(161))
+
+
+def test_what_has_expired_can_not_be_deleted_any_more() -> None:
+    chat = group()
+    chat.writes(c.SendMessage(kind="text", content="", expires_in=60), "bob", time=at(100))
+    delete = c.DeleteMessage(message=2)
+    assert chat.leaves(delete, "bob", time=at(160))
+    chat.writes(c.ExpireMessage(message=2), "system", "system", time=at(161))
+    assert chat.leaves(delete, "bob", time=at(162))
+
+
 def test_a_message_without_an_end_does_not_expire() -> None:
     chat = group()
     expire = c.ExpireMessage(message=send(chat, "bob"))

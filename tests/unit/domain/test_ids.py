@@ -32,6 +32,8 @@ def test_each_kind_of_id_is_made_of_its_word_and_its_parts() -> None:
     assert ids.direct_chat_id("ann", "bob") == named("direct", "ann", "bob")
     assert ids.group_id("c") == named("group", "c")
     assert ids.schedule_id("c") == named("schedule", "c")
+    assert ids.schedule_step("s", "due", "claim") == named("schedule", "s", "due", "claim")
+    assert ids.expiry_command("g", 7) == named("expire", "g", "7")
     assert ids.media_id("c") == named("media", "c")
     assert ids.imported_chat_id("#ubuntu") == named("import", "#ubuntu")
 
