@@ -32,6 +32,7 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     feed.FEED,
     hidden.HIDDEN,
     media.MEDIA,
+    media.MEDIA_HOLDERS,
     marks.MARK_STEPS,
     marks.MARKS,
     chats.MEMBERSHIPS,

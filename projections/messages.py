@@ -20,7 +20,8 @@ class Message(Document, frozen=True):
     """`message` is the seq of the event it shows; `edits` are the seqs of its edits.
 
     `gone` stands once it was deleted for everyone or has expired; `expiring` is `expires_at` until
-    then. A system message has no ordinal; its `content` is the event's type.
+    then. `media` stays when a message is deleted, since the record keeps what was said; it goes
+    with what destroys itself. A system message has no ordinal; its `content` is the event's type.
     """
 
     chat: str
@@ -54,6 +55,7 @@ MESSAGES = Collection(
         Index("removed", ("chat", "message"), where="gone"),
         Index("expiring", ("chat", "expiring"), where="expiring"),
         Index("scheduled", ("chat", "sender", "message"), where="schedule"),
+        Index("by_media", ("media", "chat", "message"), where="media"),
     ),
 )
 
@@ -151,9 +153,10 @@ def _change(seen: Seen, known: Message) -> dict[str, object]:
                 "edited_at": envelope.time,
             }
         case e.MessageDeleted():
-            return {**_EMPTIED, "deleted_at": envelope.time}
+            media = None if _destroys_itself(known) else known.media
+            return {**_EMPTIED, "media": media, "deleted_at": envelope.time}
         case e.MessageExpired():
-            return dict(_EMPTIED)
+            return {**_EMPTIED, "media": None}
         case e.ReactionSet() as data:
             others = {u: r for u, r in known.reactions.items() if u != envelope.actor}
             return {"reactions": {**others, envelope.actor: Reaction(data.emoji, envelope.time)}}
@@ -165,11 +168,17 @@ def _change(seen: Seen, known: Message) -> dict[str, object]:
 _EMPTIED: dict[str, object] = {
     "content": None,
     "metadata": None,
-    "media": None,
     "mentions": (),
     "reactions": {},
     "gone": True,
     "expiring": None,
 }
+
+
+def _destroys_itself(message: Message) -> bool:
+    """Whether a message was sealed under a key of its own, which is destroyed with it."""
+    value = message.content.value if message.content is not None else None
+    return isinstance(value, dict) and str(value.get("sealed")).startswith("messages/")
+
 
 MODEL = ReadModel((MESSAGES,), _needs, _fold)

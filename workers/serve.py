@@ -15,14 +15,18 @@ from gateway.app import create_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
+from gateway.media.links import LinkCodec
+from gateway.media.uploads import Uploads
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
+from projections.objects import Objects, ObjectsError, open_objects
 from projections.realtime import open_realtime
 from workers.embedded import Core, now, now_millis, open_core, running
 from workers.fanout import Fanout
 from workers.secrets_file import Secrets, open_secrets
-from workers.settings import Settings
+from workers.settings import Settings, StartRefused
 from workers.sockets import GatheringProtocol
+from workers.sweeper import Sweeper
 
 #: Frames a client may send: `hello` is the largest.
 MAX_FRAME_BYTES = 1024 * 1024
@@ -95,7 +99,10 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
     hub = Hub(core.store, realtime, core.settle)
     fanout = Fanout(core.event_log, realtime, core.store, core.vault, now)
     authenticator = _authenticator(settings, secrets)
-    async with running(hub.run(), fanout.run()):
+    objects = _objects(settings)
+    uploads = Uploads(objects, settings.media_quota, now)
+    sweeper = Sweeper(objects, core.store, core.vault, core.progress, core.settle, now)
+    async with running(hub.run(), fanout.run(), sweeper.run()):
         yield Services(
             store=core.store,
             vault=core.vault,
@@ -105,6 +112,9 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             limiter=Limiter(settings.rates, open_limit_storage("memory://")),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
+            links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
+            objects=objects,
+            uploads=uploads,
             hub=hub,
             health=_health(core),
             policy=Policy(
@@ -120,8 +130,16 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             ),
             clock=now,
         )
+    uploads.close()
     await authenticator.aclose()
     await realtime.close()
+
+
+def _objects(settings: Settings) -> Objects:
+    try:
+        return open_objects(settings.media_url)
+    except (ValueError, ObjectsError) as error:
+        raise StartRefused(str(error)) from error
 
 
 def _health(core: Core) -> Health:

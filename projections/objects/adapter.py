@@ -29,8 +29,8 @@ class ObstoreObjects:
         source = _Source(content)
         first = await source.part()
         whole = len(first) < PART_BYTES
-        with _translated(name):
-            try:
+        try:
+            with _translated(name):
                 await self._store.put_async(
                     name,
                     first if whole else source.parts(first),
@@ -38,13 +38,13 @@ class ObstoreObjects:
                     chunk_size=PART_BYTES,
                     max_concurrency=PARTS_UNDER_WAY,
                 )
-            except Exception as error:
-                # The bindings tell only that the source failed, not how.
-                if source.failure is not None:
-                    raise source.failure from error
-                raise
-            if self._folder is not None:
-                await asyncio.to_thread(_flush, self._folder, name)
+                if self._folder is not None:
+                    await asyncio.to_thread(_flush, self._folder, name)
+        except Exception:
+            # What the bindings tell of a source that failed is not how it failed.
+            if source.failure is not None:
+                raise source.failure from None
+            raise
 
     async def get(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         with _translated(name):
