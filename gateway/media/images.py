@@ -126,7 +126,7 @@ def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
             target = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, source, target, outputMode=mode)
             image = converted or image
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             # A profile that is broken, or for another kind of image: the pixels are all there is.
             pass
     plain = image if image.mode in (mode, "L") else image.convert(mode)

@@ -7,7 +7,16 @@ import pytest
 
 from domain.ids import chat_stream, user_stream
 from projections.search_query import parse_query
-from projections.views import chats, conversation, feeds, inbox, people, receipts, searching
+from projections.views import (
+    chats,
+    conversation,
+    feeds,
+    inbox,
+    media,
+    people,
+    receipts,
+    searching,
+)
 from projections.views.reading import NotFound, Reading
 from projections.views.shapes import Listing, Place
 from tests.contract.views.brute_force import BruteForce, Query
@@ -26,6 +35,7 @@ async def all_agrees(reading: Reading, brute: BruteForce, user: str, limit: int)
             await _nothing_is_seen(reading, user, chat)
         else:
             await _chat_agrees(reading, brute, user, chat, limit)
+    await _media_agrees(reading, brute, user)
     await _search_agrees(reading, brute, user, limit)
     await _feeds_agree(reading, brute, user, limit)
     everyone = [event.id for event in brute.log if event.type == "user.registered"]
@@ -153,6 +163,17 @@ async def _search_agrees(reading: Reading, brute: BruteForce, user: str, limit: 
                 )
             )
             assert found == expected, query
+
+
+async def _media_agrees(reading: Reading, brute: BruteForce, user: str) -> None:
+    for uploaded in brute.log:
+        if uploaded.type != "media.uploaded":
+            continue
+        if brute.reads_media(user, uploaded):
+            await media.readable(reading, user, uploaded.data["media"])
+        else:
+            with pytest.raises(NotFound, match="media_not_found"):
+                await media.readable(reading, user, uploaded.data["media"])
 
 
 def _text(query: Query) -> str:
