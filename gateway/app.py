@@ -23,6 +23,7 @@ from gateway.http import (
     health,
     marks,
     me,
+    media,
     members,
     messages,
     reactions,
@@ -38,6 +39,7 @@ from gateway.problems import Problem, problem_response
 from gateway.services import Health, Services
 from gateway.ws.endpoint import Sockets
 from projections.keyring.port import KeyringError
+from projections.objects import ObjectsError
 from projections.store.port import StoreError
 from projections.views.reading import NotFound
 
@@ -53,6 +55,7 @@ ROUTERS = tuple(
         feeds,
         search,
         members,
+        media,
         filing,
         me,
         scheduled,
@@ -104,6 +107,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(NotFound, _on_not_found)
     app.add_exception_handler(StoreError, _on_unavailable)
     app.add_exception_handler(KeyringError, _on_unavailable)
+    app.add_exception_handler(ObjectsError, _on_unavailable)
     app.add_middleware(Surround, metrics=app.state.metrics, sockets=app.state.sockets)
     if services.policy.cors_origins:
         app.add_middleware(

@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from domain import refusals
+from domain.commands import ScheduleMessage
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
-from gateway.problems import CODES, Problem, not_found_in_body
+from gateway.media.types import fits
+from gateway.problems import CODES, Problem, invalid_request, not_found_in_body
 from gateway.services import Services
 from projections.feed import FEED
-from projections.media import MEDIA
+from projections.media import MediaItem
 from projections.messages import Message
 from projections.outcomes import OUTCOMES
 from projections.profiles import PROFILES
@@ -21,6 +23,7 @@ from projections.schedules import Schedule
 from projections.store.port import Scan
 from projections.views import schedules
 from projections.views.access import Access, access_to
+from projections.views.media import readable
 from projections.views.reading import NotFound, Reading
 from projections.views.visibility import one_visible
 
@@ -34,7 +37,10 @@ _DETAILS = {
         refusals.MESSAGE_NOT_FOUND,
         refusals.SCHEDULE_NOT_FOUND,
     )
-} | {"user_not_found": "There is no such user."}
+} | {
+    "user_not_found": "There is no such user.",
+    "media_not_found": "There is no such media item for you.",
+}
 
 
 def reading(services: Services) -> Reading:
@@ -98,18 +104,36 @@ async def registered(services: Services, users: Mapping[str, str]) -> list[Basis
     return basis
 
 
-async def own_media(
-    services: Services, user: str, media: str, field: str, *, mime: str = ""
-) -> list[Basis]:
-    """The user has uploaded this media item, of a type that begins with `mime`.
+async def own_image(services: Services, user: str, media: str, field: str) -> list[Basis]:
+    """The user has uploaded this image.
 
     Raises:
         Problem: 422 `media_not_found`, with the field.
     """
-    item = (await services.store.get(MEDIA, [(media,)])).get((media,))
-    if item is None or item.owner != user or not item.mime.startswith(mime):
-        raise not_found_in_body("media_not_found", field, "You have no such media item.")
+    item = await _readable_media(services, user, media, field)
+    if item.owner != user or not item.mime.startswith("image/"):
+        raise not_found_in_body("media_not_found", field, "You have no such image.")
     return [Basis(user_stream(user), item.seq)]
+
+
+async def sendable_media(services: Services, user: str, media: str, kind: str) -> list[Basis]:
+    """The user may read this media item, and a message of this kind may carry it.
+
+    Raises:
+        Problem: 422 `media_not_found`, or `invalid_request` for another kind of file.
+    """
+    item = await _readable_media(services, user, media, "metadata.media")
+    if not fits(kind, item.mime):
+        raise invalid_request("kind", f"This file is {item.mime}, which is no {kind}.")
+    return [Basis(user_stream(item.owner), item.seq)]
+
+
+async def _readable_media(services: Services, user: str, media: str, field: str) -> MediaItem:
+    try:
+        return await readable(reading(services), user, media)
+    except NotFound as error:
+        detail = "There is no such media item for you."
+        raise not_found_in_body(error.code, field, detail) from error
 
 
 async def membership(services: Services, user: str, chat: str) -> Access:
@@ -147,7 +171,7 @@ async def visible_message(services: Services, user: str, chat: str, seq: int) ->
 
 
 async def sendable(
-    services: Services, user: str, chat: str, reply_to: int | None, media: str | None
+    services: Services, user: str, chat: str, action: ScheduleMessage
 ) -> list[Basis]:
     """The user may send this now: what a chat's own decider checks of a message at once, and of a
     scheduled one not before its time.
@@ -156,10 +180,10 @@ async def sendable(
         Problem: `chat_not_found`, `unknown_message`, or 422 `media_not_found`.
     """
     basis = [*basis_of(await membership(services, user, chat))]
-    if reply_to is not None:
-        await known_message(services, user, chat, reply_to)
-    if media is not None:
-        basis += await own_media(services, user, media, "metadata.media")
+    if action.reply_to is not None:
+        await known_message(services, user, chat, action.reply_to)
+    if action.media is not None:
+        basis += await sendable_media(services, user, action.media, action.kind)
     return basis
 
 

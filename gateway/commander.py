@@ -77,11 +77,13 @@ class Commander:
         rights: c.Rights = "client",
         time: str | None = None,
         key: str | None = None,
+        asked: object = None,
     ) -> c.Command:
         """A command, its fields sealed. Keys it needs are durable before it is returned.
 
         `key` is the id of the key to seal under, where it is not the one that follows from the
-        action: an edit takes the key its message was sealed under.
+        action: an edit takes the key its message was sealed under. `asked` is what was asked for,
+        where the action alone does not tell whether a repeated request is the same.
 
         Raises:
             Problem: `user_erased` when the writer's key was destroyed, `message_deleted` when that
@@ -95,7 +97,7 @@ class Commander:
             if error.key_id != writer:
                 raise Problem(MESSAGE_DELETED.code, MESSAGE_DELETED.detail) from error
             raise Problem("user_erased", USER_ERASED.detail) from error
-        digest = self._vault.digest(writer, _canonical.encode((stream, action)))
+        digest = self._vault.digest(writer, _canonical.encode((stream, asked or action)))
         sealable = {field: getattr(action, field) for field in SEALED if hasattr(action, field)}
         if sealable:
             sealed = self._vault.seal(key, stream, command, sealable)

@@ -213,7 +213,7 @@ def client_address(
         return peer
     believed = peer
     for hop in reversed(x_forwarded_for.split(",")):
-        if not _is_within(believed, trusted_proxies):
+        if not is_within(believed, trusted_proxies):
             break
         address = _address(hop)
         if address is None:
@@ -222,7 +222,8 @@ def client_address(
     return believed
 
 
-def _is_within(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+def is_within(text: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether a text is an address of one of these networks."""
     address = _address(text)
     return address is not None and any(address in network for network in networks)
 

@@ -16,6 +16,9 @@ PROBLEM_TYPE = "application/problem+json"
 IN_BODY = " in body"
 """Marks a code that is 404 of a path as the 422 it is of a field."""
 
+AS = " as "
+"""Stands before the status of a code that has another one here than elsewhere."""
+
 _REF = "#/components/schemas/{name}"
 _EXTRA = "x-operation"
 
@@ -24,11 +27,13 @@ _ALWAYS = ("bad_position", "unauthenticated", "id_is_personal", "rate_limited")
 _ALWAYS_503 = ("projection_behind", "projection_stale", "unavailable")
 _ADMISSION = ("not_registered", "suspended", "user_erased")
 _OF_BODIES = ("bad_json", "too_large", "unsupported_media_type")
+_OF_UPLOADS = ("too_large", "unsupported_media_type")
 _OF_WRITES = ("idempotency_key_reused", "outcome_unknown", "too_late")
 
 _PATHS: dict[str, Schema] = {
     "chat": {"type": "string", "minLength": 1, "maxLength": 128},
     "user": {"type": "string", "minLength": 1, "maxLength": 128},
+    "media": {"type": "string", "minLength": 1, "maxLength": 128},
     "seq": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
     "schedule": {"type": "string", "minLength": 1, "maxLength": 128},
 }
@@ -61,6 +66,16 @@ _ANSWER_HEADERS: dict[str, Schema] = {
     },
     "Location": {"description": "The address of what was made.", "schema": _TEXT},
 }
+_FILE: Schema = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "properties": {"file": {"type": "string", "format": "binary"}},
+            "required": ["file"],
+            "additionalProperties": False,
+        }
+    }
+}
 _PROBLEM: Schema = {
     "title": "Problem",
     "description": "RFC 9457. `code` is stable; docs/errors.md says what to do.",
@@ -88,6 +103,7 @@ class Operation(NamedTuple):
     """What the document says of one operation beside its path, method and docstring."""
 
     body: type | None
+    upload: bool
     query: type | None
     answers: Mapping[int, Any]
     problems: Sequence[str]
@@ -101,6 +117,7 @@ def documented(
     answers: Mapping[int, Any],
     problems: Sequence[str] = (),
     body: type | None = None,
+    upload: bool = False,
     query: type | None = None,
     write: bool = False,
     registered: bool = True,
@@ -110,15 +127,16 @@ def documented(
 
     Args:
         answers: the form of the answer by status; None for an empty one, a media type for text.
-        problems: codes that are the operation's own.
+        problems: codes that are the operation's own, with the status after ` as ` if it is another.
         body: the form of the body; what has one is a write.
+        upload: whether the body is a file, as multipart.
         query: the form of the query.
         write: whether it writes, for those without a body.
         registered: whether it demands a registered user.
         public: whether it demands no token.
     """
     write = write or (body is not None and not public)
-    operation = Operation(body, query, answers, problems, write, registered, public)
+    operation = Operation(body, upload, query, answers, problems, write, registered, public)
     return {"openapi_extra": {_EXTRA: operation}}
 
 
@@ -215,6 +233,8 @@ def _described(route: APIRoute, operation: Operation, schemas: _Schemas) -> Sche
     if operation.body is not None:
         content = {"application/json": {"schema": schemas.ref(operation.body)}}
         described["requestBody"] = {"required": True, "content": content}
+    if operation.upload:
+        described["requestBody"] = {"required": True, "content": _FILE}
     if not operation.public:
         described["security"] = [{"bearer": []}]
     return described
@@ -278,8 +298,8 @@ def _answer(answer: Any, status: int, operation: Operation, schemas: _Schemas) -
 def _problems(route: APIRoute, operation: Operation) -> Schema:
     by_status: dict[int, list[str]] = {}
     for code in _codes(route, operation):
-        name, in_body, _ = code.partition(IN_BODY)
-        by_status.setdefault(422 if in_body else CODES[name][0], []).append(name)
+        name, status = _status(code)
+        by_status.setdefault(status, []).append(name)
     return {
         str(status): {
             "description": ", ".join(f"`{code}`" for code in dict.fromkeys(codes)),
@@ -289,12 +309,21 @@ def _problems(route: APIRoute, operation: Operation) -> Schema:
     }
 
 
+def _status(code: str) -> tuple[str, int]:
+    """A code as `problems` has it, as the code and its status."""
+    name, in_body, _ = code.partition(IN_BODY)
+    name, _, status = name.partition(AS)
+    return name, 422 if in_body else int(status or CODES[name][0])
+
+
 def _codes(route: APIRoute, operation: Operation) -> list[str]:
     codes = list(operation.problems)
     if "{" in route.path_format:
         codes.append("not_found")
     if operation.body is not None:
         codes += _OF_BODIES
+    if operation.upload:
+        codes += _OF_UPLOADS
     if operation.body is not None or operation.query is not None or operation.write:
         codes.append("invalid_request")
     if not operation.public:

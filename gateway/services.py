@@ -9,8 +9,11 @@ from gateway.auth import Authenticator
 from gateway.commander import Commander
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter
+from gateway.media.links import LinkCodec
+from gateway.media.uploads import Uploads
 from gateway.position import PositionCodec
 from gateway.ws.hub import Hub
+from projections.objects import Objects
 from projections.progress import Progress
 from projections.store.port import ReadStore
 from projections.vault import Vault
@@ -54,6 +57,9 @@ class Services:
     limiter: Limiter
     positions: PositionCodec
     cursors: CursorCodec
+    links: LinkCodec
+    objects: Objects
+    uploads: Uploads
     hub: Hub
     settle: Callable[[], Awaitable[None]]
     health: Health

@@ -6,13 +6,20 @@ itself; the rest is the decider's to refuse.
 """
 
 from collections.abc import Awaitable, Sequence
-from typing import Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 from msgspec import UnsetType
 
 from domain import commands as c
 from domain.envelope import Basis
-from domain.ids import chat_stream, direct_chat_id, group_id, schedule_id, user_stream
+from domain.ids import (
+    chat_stream,
+    direct_chat_id,
+    group_id,
+    media_id,
+    schedule_id,
+    user_stream,
+)
 from gateway import actions, checks, forms
 from gateway.problems import Problem
 from gateway.services import Services
@@ -96,7 +103,7 @@ async def send(
         return await _to_chat(services, user, chat, action, key)
     stream = chat_stream(chat)
     _, command = services.commander.identify(user, stream, key)
-    check = checks.own_media(services, user, action.media, "metadata.media")
+    check = checks.sendable_media(services, user, action.media, action.kind)
     basis = await _unless_decided(services, command, check, [])
     return await services.commander.command(user, stream, command, action, basis=basis)
 
@@ -107,7 +114,7 @@ async def _schedule(
     stream = user_stream(user)
     _, command = services.commander.identify(user, stream, key)
     action = actions.schedule(form, due, chat, schedule_id(command))
-    check = checks.sendable(services, user, chat, action.reply_to, action.media)
+    check = checks.sendable(services, user, chat, action)
     basis = await _unless_decided(services, command, check, [])
     return await services.commander.command(user, stream, command, action, basis=basis)
 
@@ -208,6 +215,23 @@ async def file_chat(
     return await services.commander.command(user, stream, command, action, basis=basis)
 
 
+async def upload(
+    services: Services, user: str, file: BinaryIO, name: str, key: str | None
+) -> c.Command:
+    """The bytes are stored when this returns."""
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    media = media_id(command)
+    # Not the name: the same bytes under one key are the same upload.
+    asked = ("upload", await services.uploads.digest(file))
+    if await checks.decided(services, command):
+        # The receipt answers by what was asked for; what would be recorded does not matter.
+        action = c.UploadMedia(media=media, name=None, mime="", size=0, sha256=None)
+    else:
+        action = await services.uploads.keep(user, media, name, file)
+    return await services.commander.command(user, stream, command, action, asked=asked)
+
+
 def _own_key(services: Services, message: Message | None) -> str | None:
     """The id of the key that a message alone is sealed under, if it has one and is not gone."""
     if message is None or checks.reading(services).gone(message):
@@ -236,7 +260,7 @@ async def _avatar(
 ) -> Sequence[Basis]:
     if not isinstance(avatar, str):
         return []
-    check = checks.own_media(services, user, avatar, "avatar", mime="image/")
+    check = checks.own_image(services, user, avatar, "avatar")
     return await _unless_decided(services, command, check, [])
 
 

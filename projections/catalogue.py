@@ -47,6 +47,7 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     destroyed_keys.DESTROYED_KEYS,
     hidden.HIDDEN,
     media.MEDIA,
+    media.MEDIA_HOLDERS,
     marks.MARK_STEPS,
     marks.MARKS,
     chats.MEMBERSHIPS,

@@ -21,8 +21,10 @@ class Message(Document, frozen=True):
     """`message` is the seq of the event it shows; `edits` are the seqs of its edits.
 
     `gone` stands once it was deleted for everyone or has expired; `expiring` is `expires_at` until
-    the event of its end has come, deleted or not. `key` is the id of the key that seals this
-    message alone. A system message has no ordinal; its `content` is the event's type.
+    the event of its end has come, deleted or not. `media` stays when a message is deleted, since
+    the record keeps what was said; it goes with what destroys itself. `key` is the id of the key
+    that seals this message alone. A system message has no ordinal; its `content` is the event's
+    type.
     """
 
     chat: str
@@ -58,6 +60,7 @@ MESSAGES = Collection(
         Index("expiring", ("chat", "expiring"), where="expiring"),
         Index("ending", ("expiring",), where="expiring"),
         Index("scheduled", ("chat", "sender", "message"), where="schedule"),
+        Index("by_media", ("media", "chat", "message"), where="media"),
     ),
 )
 
@@ -164,9 +167,10 @@ def _change(seen: Seen, known: Message) -> dict[str, object]:
                 "edited_at": envelope.time,
             }
         case e.MessageDeleted():
-            return {**_EMPTIED, "deleted_at": envelope.time}
+            media = known.media if known.key is None else None
+            return {**_EMPTIED, "media": media, "deleted_at": envelope.time}
         case e.MessageExpired():
-            return {**_EMPTIED, "expiring": None}
+            return {**_EMPTIED, "media": None, "expiring": None}
         case e.ReactionSet() as data:
             others = {u: r for u, r in known.reactions.items() if u != envelope.actor}
             return {"reactions": {**others, envelope.actor: Reaction(data.emoji, envelope.time)}}
@@ -178,10 +182,10 @@ def _change(seen: Seen, known: Message) -> dict[str, object]:
 _EMPTIED: dict[str, object] = {
     "content": None,
     "metadata": None,
-    "media": None,
     "mentions": (),
     "reactions": {},
     "gone": True,
 }
+
 
 MODEL = ReadModel((MESSAGES,), _needs, _fold)

@@ -10,8 +10,11 @@ from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
+from gateway.media.links import LinkCodec
+from gateway.media.uploads import Uploads
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
+from projections.objects import Objects, ObjectsError, open_objects
 from projections.views.reading import Reading
 from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
@@ -22,6 +25,7 @@ from workers.log import is_shared, migrate_log
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
+from workers.sweeper import Sweeper
 
 Role = Literal["gateway", "decider", "projector", "fanout", "scheduler"]
 ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "scheduler")
@@ -54,7 +58,7 @@ async def serve(
         if "decider" in roles and core.watch is not None:
             make_data_folder(settings.data_dir)
             stack.enter_context(DataLock(settings.data_dir))
-        await stack.enter_async_context(running(*await _work(core, roles)))
+        await stack.enter_async_context(running(*await _work(core, settings, roles)))
         if "gateway" in roles:
             services = await stack.enter_async_context(_gateway(core, settings, secrets))
             app = create_app(services)
@@ -66,7 +70,9 @@ async def serve(
         await core.deciders.drain()
 
 
-async def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, None, None]]:
+async def _work(
+    core: Core, settings: Settings, roles: Collection[Role]
+) -> list[Coroutine[None, None, None]]:
     work: list[Coroutine[None, None, None]] = []
     if "decider" in roles:
         work.append(core.deciders.decide())
@@ -83,7 +89,10 @@ async def _work(core: Core, roles: Collection[Role]) -> list[Coroutine[None, Non
         )
         destroyer = KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
         await destroyer.start()
-        work += [scheduler.run(), destroyer.run()]
+        sweeper = Sweeper(
+            _objects(settings), core.store, core.vault, core.progress, core.settle, now
+        )
+        work += [scheduler.run(), destroyer.run(), sweeper.run()]
     return work
 
 
@@ -92,6 +101,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
     hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle)
     counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
+    objects = _objects(settings)
+    uploads = Uploads(objects, settings.media_quota, now)
     async with running(hub.run()):
         yield Services(
             store=core.store,
@@ -102,6 +113,9 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             limiter=Limiter(settings.rates, counters),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
+            links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
+            objects=objects,
+            uploads=uploads,
             hub=hub,
             settle=core.settle,
             health=_health(core, lambda: hub.connections),
@@ -118,8 +132,16 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             ),
             clock=now,
         )
+    uploads.close()
     await authenticator.aclose()
     await counters.aclose()
+
+
+def _objects(settings: Settings) -> Objects:
+    try:
+        return open_objects(settings.media_url)
+    except (ValueError, ObjectsError) as error:
+        raise StartRefused(str(error)) from error
 
 
 def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:

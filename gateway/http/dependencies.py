@@ -13,9 +13,9 @@ from starlette.responses import Response
 from domain.commands import Command
 from domain.ids import USER_ID, chat_stream, user_stream
 from gateway import checks, forms
-from gateway.auth import Principal, Unauthenticated, bearer_token
+from gateway.auth import Unauthenticated, bearer_token
 from gateway.commander import Done
-from gateway.limits import Kind, client_address
+from gateway.limits import Kind, client_address, is_within
 from gateway.lookups import Lookups
 from gateway.problems import Problem, invalid_request
 from gateway.services import Services
@@ -42,11 +42,11 @@ class Call:
     `key` is the idempotency key of a write: the client's, or one made here.
     """
 
-    def __init__(self, request: Request, principal: Principal) -> None:
+    def __init__(self, request: Request, user: str) -> None:
         self.request = request
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
-        self.user = principal.user
+        self.user = user
         self.key = ""
 
     def reading(self) -> Reading:
@@ -132,17 +132,36 @@ async def reader(request: Request) -> Call:
     return call
 
 
-async def writer(request: Request, *, to: str | None = None, registers: bool = False) -> Call:
+async def linked_reader(request: Request, link: str | None) -> Call:
+    """A registered user who asks to read, by a link to this path or by a token."""
+    if link is None:
+        return await reader(request)
+    services = services_of(request)
+    try:
+        user = services.links.user(link, request.url.path, services.clock())
+    except Unauthenticated:
+        await _count_unauthenticated(request)
+        raise
+    call = Call(request, user)
+    await limit(call, "reads")
+    await call.lookups.admit(call.user)
+    return call
+
+
+async def writer(
+    request: Request, *, kind: Kind = "writes", to: str | None = None, registers: bool = False
+) -> Call:
     """A user who asks to write.
 
     Args:
         request: the request.
+        kind: the rate it counts under.
         to: the chat that a message is sent to, whose size counts.
         registers: whether it may be a user's first request.
     """
     call = await authenticated(request)
     cost = 1 if to is None else await call.lookups.send_cost(call.user, to)
-    await limit(call, "writes", cost)
+    await limit(call, kind, cost)
     await _reach_positions(call)
     if not registers:
         await call.lookups.admit(call.user)
@@ -163,14 +182,9 @@ async def authenticated(request: Request) -> Call:
         principal = await services.authenticator.authenticate(token)
     except Unauthenticated as error:
         if error.status == 401:
-            address = client_address(
-                request.client.host if request.client else "",
-                ",".join(request.headers.getlist("x-forwarded-for")),
-                services.policy.trusted_proxies,
-            )
-            await _count(request, "unauthenticated", address, 1)
+            await _count_unauthenticated(request)
         raise
-    return Call(request, principal)
+    return Call(request, principal.user)
 
 
 async def limit(call: Call, kind: Kind, cost: int = 1) -> None:
@@ -180,6 +194,15 @@ async def limit(call: Call, kind: Kind, cost: int = 1) -> None:
         Problem: `rate_limited`.
     """
     await _count(call.request, kind, call.user, cost)
+
+
+async def _count_unauthenticated(request: Request) -> None:
+    address = client_address(
+        request.client.host if request.client else "",
+        ",".join(request.headers.getlist("x-forwarded-for")),
+        services_of(request).policy.trusted_proxies,
+    )
+    await _count(request, "unauthenticated", address, 1)
 
 
 async def _count(request: Request, kind: Kind, key: str, cost: int) -> None:
@@ -261,6 +284,24 @@ def chat_id(request: Request) -> str:
         Problem: `chat_not_found` when there can't be one of this name.
     """
     return _named(request, "chat", _ID, "chat_not_found")
+
+
+def media_id(request: Request) -> str:
+    """The media item that the path names.
+
+    Raises:
+        Problem: `media_not_found` when there can't be one of this name.
+    """
+    return _named(request, "media", _ID, "media_not_found")
+
+
+def base_url(request: Request) -> str:
+    """What addresses of this server begin with, as the client names it."""
+    scheme = request.url.scheme
+    peer = request.client.host if request.client else ""
+    if is_within(peer, services_of(request).policy.trusted_proxies):
+        scheme = request.headers.get("x-forwarded-proto", scheme)
+    return f"{scheme}://{request.url.netloc}"
 
 
 def user_id(request: Request) -> str:

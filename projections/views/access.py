@@ -41,7 +41,7 @@ async def access_to(reading: Reading, user: str, chat: str) -> Access:
     Raises:
         NotFound: `chat_not_found` for who is no member, whether or not there is such a chat.
     """
-    found = await _accesses(reading, user, [chat])
+    found = await accesses_to(reading, user, [chat])
     if not found:
         raise NotFound("chat_not_found")
     return found[0]
@@ -50,10 +50,11 @@ async def access_to(reading: Reading, user: str, chat: str) -> Access:
 async def access_to_all(reading: Reading, user: str) -> list[Access]:
     """Every chat that the user is in now."""
     [memberships] = await reading.scan(MEMBERSHIPS, [Scan((user,), along="by_user")])
-    return await _accesses(reading, user, [membership.chat for membership in memberships])
+    return await accesses_to(reading, user, [membership.chat for membership in memberships])
 
 
-async def _accesses(reading: Reading, user: str, ids: Sequence[str]) -> list[Access]:
+async def accesses_to(reading: Reading, user: str, ids: Sequence[str]) -> list[Access]:
+    """Those of these chats that the user is in now."""
     # The chats first: a membership and a mark read after the chat know of every own message and
     # of every reading that its counts know of, so one's own words are never unread for a moment.
     chats = await reading.get(CHATS, [(chat,) for chat in ids])

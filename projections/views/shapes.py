@@ -167,6 +167,24 @@ class Profile(Shape, frozen=True):
     erased: bool = False
 
 
+class Media(Shape, frozen=True):
+    """An uploaded file. `size` in bytes and `sha256` are of what is stored; `width` and `height` in
+    pixels, `duration` in seconds. `thumbnail` is the path of a small WebP of an image."""
+
+    id: str
+    owner: str
+    name: str | None
+    mime: str
+    size: int
+    sha256: str | None
+    width: int | None
+    height: int | None
+    duration: float | None
+    thumbnail: str | None
+    uploaded_at: str
+    erased: bool = False
+
+
 class Event(Shape, frozen=True):
     """An event as the feed and the frames show it."""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers.cluster import Backing, Cluster
-from tests.servers.hansard import HansardServer
+from tests.servers.hansard import UNLIMITED, HansardServer
+from tests.servers.process import Server
 
 EDITIONS = ("embedded", "distributed")
 
@@ -32,6 +33,21 @@ def server(
         running = HansardServer(folder / "data").start()
     else:
         running = Cluster(folder / "shared", request.getfixturevalue("backing")).start()
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session", params=["file", "s3"])
+def media_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HansardServer]:
+    """One server for each place where media can be."""
+    environ = dict(UNLIMITED)
+    if request.param == "s3":
+        s3_server: Server = request.getfixturevalue("s3_server")
+        url = s3_server.url_for("system")
+        environ["HANSARD_MEDIA_URL"] = f"{url}&access_key_id=a&secret_access_key=b"
+    running = HansardServer(tmp_path_factory.mktemp(request.param) / "data", environ).start()
     yield running
     assert running.stop() == 0
 

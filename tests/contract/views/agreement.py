@@ -12,6 +12,7 @@ from projections.views import (
     conversation,
     feeds,
     inbox,
+    media,
     people,
     receipts,
     schedules,
@@ -35,6 +36,7 @@ async def all_agrees(reading: Reading, brute: BruteForce, user: str, limit: int)
             await _nothing_is_seen(reading, user, chat)
         else:
             await _chat_agrees(reading, brute, user, chat, limit)
+    await _media_agrees(reading, brute, user)
     await _search_agrees(reading, brute, user, limit)
     await _feeds_agree(reading, brute, user, limit)
     await _schedules_agree(reading, brute, user, limit)
@@ -163,6 +165,17 @@ async def _search_agrees(reading: Reading, brute: BruteForce, user: str, limit: 
                 )
             )
             assert found == expected, query
+
+
+async def _media_agrees(reading: Reading, brute: BruteForce, user: str) -> None:
+    for uploaded in brute.log:
+        if uploaded.type != "media.uploaded":
+            continue
+        if brute.reads_media(user, uploaded):
+            await media.readable(reading, user, uploaded.data["media"])
+        else:
+            with pytest.raises(NotFound, match="media_not_found"):
+                await media.readable(reading, user, uploaded.data["media"])
 
 
 def _text(query: Query) -> str:

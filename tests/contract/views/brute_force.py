@@ -118,6 +118,22 @@ class BruteForce(BruteSchedules):
             **{f: e.data.get(f) for f in ("width", "height", "duration", "thumbnail")},
         }
 
+    def reads_media(self, user: str, uploaded: Event) -> bool:
+        """Of something uploaded today."""
+        media = uploaded.data["media"]
+        if uploaded.id == user:
+            return True
+        for chat in self.chats:
+            if self.member(user, chat) is None:
+                continue
+            shown = {message["seq"] for message in self.messages(user, chat)}
+            carriers = [e for e in self.sent(chat) if e.data.get("media") == media]
+            if any(e.seq in shown and not self.gone(e) for e in carriers):
+                return True
+            if self.chat(chat)["avatar"] == media:
+                return True
+        return False
+
     def preview(self, user: str, sent: Event) -> Answer | None:
         seq = sent.data.get("reply_to")
         if seq is None:
