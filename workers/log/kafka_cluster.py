@@ -73,7 +73,7 @@ class KafkaCluster:
             raise self._foreign
 
     async def ask_ends(self) -> dict[str, int]:
-        """The positions that everything committed so far lies before, by partition."""
+        """Ask where each partition ends for readers, and keep it."""
         self.refuse_foreign()
         with told_as_log_error(self.place):
             async with asyncio.timeout(ANSWER):

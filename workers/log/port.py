@@ -72,7 +72,9 @@ class EventLog(Protocol):
         """Return once the partition holds something after the position."""
 
     async def ends(self) -> dict[str, int]:
-        """The positions that everything committed so far lies before, by partition."""
+        """The positions that everything readers can see by now lies before, by partition. What was
+        acknowledged a moment ago may not be seen yet: on Kafka its markers are still to be written.
+        """
 
     def end(self, partition: str) -> int:
         """The end of a partition, as far as it is known here."""

@@ -16,7 +16,8 @@ from tests.contract.log.kafka_writer import KafkaWriter
 from tests.contract.log.scribe import Scribe, batches, streams, values
 from tests.contract.log.written import WrittenKafkaLog, open_written_log
 from tests.servers.kafka import KafkaServer
-from workers.log import kafka_cluster, migrate_log, open_log
+from tests.servers.proxy import Proxy
+from workers.log import kafka_cluster, kafka_follower, migrate_log, open_log
 from workers.log.kafka_topics import (
     OUTCOMES,
     TOPICS,
@@ -26,7 +27,7 @@ from workers.log.kafka_topics import (
     partition_name,
     partition_of,
 )
-from workers.log.port import LogBatch, LogError
+from workers.log.port import EventLog, LogBatch, LogError
 
 SECONDS = 60
 ANN = partition_name(USERS, partition_of(user_stream("ann"), 3))
@@ -45,11 +46,33 @@ async def log(url: str) -> AsyncIterator[WrittenKafkaLog]:
 
 
 @asynccontextmanager
+async def opened(url: str) -> AsyncIterator[EventLog]:
+    log = await open_log(url)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def read_to(log: EventLog, start: int, end: int) -> list[int]:
+    """The seqs of the events between two positions, waited for."""
+    seqs: list[int] = []
+    while start < end:
+        await log.wait(ANN, start)
+        batch = await log.read(ANN, start, 10)
+        seqs += [event.seq for event in batch.events]
+        start = batch.end
+    return seqs
+
+
+@asynccontextmanager
 async def administrator(place: KafkaPlace) -> AsyncIterator[AIOKafkaAdminClient]:
     client = AIOKafkaAdminClient(bootstrap_servers=place.servers)
     await client.start()
-    yield client
-    await client.close()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def test_aborted_transactions_and_markers_leave_gaps_alone(log: WrittenKafkaLog) -> None:
@@ -69,9 +92,9 @@ async def test_an_end_of_markers_alone_is_reached(log: WrittenKafkaLog) -> None:
     end = log.end(ANN)
     await log.writer.begin(scribe.group(("ann", "Anna")))
     await log.writer.abort()
-    assert (await log.ends())[ANN] == end + 2
     async with asyncio.timeout(SECONDS):
         await log.wait(ANN, end)
+        assert (await log.ends())[ANN] == end + 2
         assert await log.read(ANN, end, 10) == LogBatch(ANN, end + 2, [])
 
 
@@ -84,7 +107,7 @@ async def test_nothing_is_seen_of_an_open_transaction_nor_beyond_it(
     other = KafkaWriter(parse_url(url), 3, "other")
     async with other:
         await other.begin(scribe.group(("ann", "Anna")))
-        await log.commit(scribe.group(("ann", "Annie")))
+        await log.writer.commit(scribe.group(("ann", "Annie")))
         assert (await log.ends())[ANN] == end
         waiting = asyncio.create_task(log.reader().wait(ANN, end))
         seen = (await log.read(ANN, 0, 10)).events
@@ -94,9 +117,9 @@ async def test_nothing_is_seen_of_an_open_transaction_nor_beyond_it(
         await other.finish()
     async with asyncio.timeout(SECONDS):
         await waiting
-        assert (await log.ends())[ANN] > end
+        await log.commit(scribe.group(("ann", "Ann")))
         events = [event for event in values(await batches(log, ANN)) if isinstance(event, Envelope)]
-    assert [event.seq for event in events] == [1, 2, 3]
+    assert [event.seq for event in events] == [1, 2, 3, 4]
 
 
 async def test_what_is_no_record_stops_neither_its_partition_nor_others(
@@ -265,11 +288,37 @@ async def test_readers_outlive_a_broker_that_is_killed(broker: KafkaServer) -> N
         await asyncio.to_thread(broker.start)
         async with asyncio.timeout(SECONDS):
             async with KafkaWriter(parse_url(url), 3, "other") as writer:
-                await writer.commit(scribe.group(("ann", "Anna")))
+                written = await writer.commit(scribe.group(("ann", "Anna")))
             await waiting
-            events = (await reader.read(ANN, position, 10)).events
-            assert [event.seq for event in events] == [2]
-            assert (await log.ends())[ANN] == (await reader.read(ANN, position, 10)).end
+            assert await read_to(reader, position, written[ANN] + 1) == [2]
+
+
+async def test_readers_outlive_a_connection_that_is_cut_or_stands_still(
+    broker: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_cluster, "ANSWER", 1.0)
+    monkeypatch.setattr(kafka_follower, "ANSWER", 1.0)
+    direct = f"{broker.url_for('log')}?partitions=3"
+    scribe = Scribe()
+    with Proxy(broker) as proxy:
+        async with (
+            open_written_log(direct) as log,
+            opened(proxy.url_for("log")) as far,
+            asyncio.timeout(SECONDS),
+        ):
+            for harm in (proxy.cut, proxy.hold, proxy.cut):
+                known = log.end(ANN)
+                waiting = asyncio.create_task(far.wait(ANN, known))
+                harm()
+                if harm == proxy.hold:
+                    with pytest.raises(LogError, match="TimeoutError"):
+                        await far.ends()
+                await log.commit(scribe.group(("ann", "Ann"), ("ann", "Anna")))
+                proxy.release()
+                await waiting
+                head = scribe.head("ann")
+                assert await read_to(far, known, log.end(ANN)) == [head - 1, head]
+                assert (await far.ends())[ANN] == log.end(ANN)
 
 
 async def test_a_silent_coordinator_leaves_no_share(broker: KafkaServer) -> None:

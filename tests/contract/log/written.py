@@ -19,9 +19,11 @@ class WrittenKafkaLog(KafkaLog):
     writer: KafkaWriter
 
     async def commit(self, group: Group) -> None:
-        """Leaves an aborted transaction before the group, and its end known."""
-        await self.writer.commit(group)
-        await self.ends()
+        """Leaves an aborted transaction before the group. Returns when its end is known."""
+        written = await self.writer.commit(group)
+        ends = await self.ends()
+        while any(ends[partition] <= place for partition, place in written.items()):
+            ends = await self.ends()
 
 
 @asynccontextmanager
