@@ -12,10 +12,9 @@ from gateway.ws import frames
 from gateway.ws.places import Place, Room
 from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import FEED
-from projections.keyring.port import KeyringError
 from projections.profiles import PROFILES
 from projections.realtime.port import Publication
-from projections.store.port import Scan, StoreError
+from projections.store.port import Scan
 from projections.views import feeds
 from projections.views.reading import Reading
 
@@ -25,7 +24,7 @@ log = structlog.get_logger()
 MAX_MISSED = 1000
 #: Events read at once.
 ROUND = 1000
-#: Seconds between attempts while the store does not answer.
+#: Seconds between attempts while the log or the store does not answer.
 RETRY = 0.5
 
 
@@ -67,8 +66,9 @@ class CatchUp:
                 behind, self._behind = self._behind, set()
                 try:
                     self._behind |= await self._round(behind)
-                except (StoreError, KeyringError) as error:
-                    log.warning("catching_up_waits", error=str(error))
+                except Exception as error:
+                    # Whatever it is, what is behind stays so: it may be late, but not left out.
+                    log.warning("catching_up_waits", error=repr(error))
                     self._behind |= behind
                     await asyncio.sleep(RETRY)
 

@@ -27,7 +27,7 @@ MAX_WAITING = 50_000
 MAX_LEAVING = 1_000
 #: Users whose chats are looked up at once after an interruption.
 USERS_AT_ONCE = 500
-#: Seconds between attempts while the store does not answer.
+#: Seconds between attempts while the log or the store does not answer.
 RETRY = 0.5
 #: In chats above this size a receipt goes only to the senders of what it newly covers.
 RECEIPTS_TO_ALL = 50
@@ -195,8 +195,8 @@ class Hub:
                             stream = chat_stream(membership.chat)
                             if stream not in self._rooms_of.get(membership.user, ()):
                                 self._invite(membership.user, stream)
-            except StoreError as error:
-                log.warning("recovery_waits", error=str(error))
+            except Exception as error:
+                log.warning("recovery_waits", error=repr(error))
                 await asyncio.sleep(RETRY)
                 self._interrupted.set()
 

@@ -152,6 +152,17 @@ def test_joining_resets_and_leaving_ends() -> None:
     assert [(frame["op"], frame["seq"]) for frame in taken(one)] == [("reset", 8), ("event", 9)]
 
 
+def test_joining_that_the_connection_is_past_is_no_news() -> None:
+    one = greeted({CHAT: 4})
+    one.joined(CHAT, 2)
+    show(one, 5)
+    assert [(frame["op"], frame["seq"]) for frame in taken(one)] == [("event", 5)]
+    one.left(CHAT)
+    one.joined(CHAT, 6)
+    show(one, 7)
+    assert [(f["op"], f["seq"]) for f in taken(one)] == [("reset", 6), ("event", 7)]
+
+
 def test_joining_during_hello() -> None:
     one = Session(position)
     one.receive('{"op":"hello"}')
