@@ -207,8 +207,14 @@ class Scheduler:
 
     async def _sent_before(self, schedule: Schedule) -> int | None:
         """The seq of the message, if it was sent although it can't be now: its scheduler died
-        before it said so, and then the time of the message was over and its key destroyed."""
+        before it said so, and then the time of the message was over and its key destroyed.
+
+        Raises:
+            Problem: it can't be told, because the chat's stream has stopped.
+        """
         await self._settle()
+        if chat_stream(schedule.chat) in self._progress.stale:
+            raise Problem("projection_stale", "The chat's stream has stopped.")
         command = schedule_step(schedule.schedule, schedule.due, "send")
         [found] = await self._store.scan(FEED, [Scan((command,), along="by_command", limit=1)])
         return found[0].at if found else None
