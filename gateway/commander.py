@@ -26,6 +26,7 @@ SEALED = ("content", "metadata", "name", "description", "email", "avatar", "sha2
 
 #: The actor of what no person does, and the id of the key of its command digests.
 SYSTEM = "system"
+_BY_ITSELF = (c.ClaimSchedule, c.FireSchedule, c.ExpireMessage)
 
 #: Hands a command to the decider of its stream. The reply comes once the verdict is durable, None
 #: when the log could not take it. Raises `Busy` when too many commands wait.
@@ -89,7 +90,7 @@ class Commander:
             Problem: `user_erased` when the writer's key was destroyed, `message_deleted` when that
                 of the message was.
         """
-        writer = SYSTEM if user == SYSTEM and rights == "system" else user_stream(user)
+        writer = SYSTEM if isinstance(action, _BY_ITSELF) else user_stream(user)
         key = key or self._key_id(stream, command, action, writer)
         try:
             await self._vault.ensure((writer,) if key == writer else (writer, key))

@@ -16,7 +16,7 @@ from domain import commands as c
 from domain import instants
 from domain.envelope import Basis
 from domain.ids import chat_stream, expiry_command, schedule_step, user_stream
-from domain.refusals import KEY_REUSED, MESSAGE_DELETED, USER_ERASED
+from domain.refusals import USER_ERASED
 from gateway.commander import SYSTEM, Commander
 from gateway.problems import Problem
 from projections.feed import FEED
@@ -44,8 +44,6 @@ RETRY = 5
 
 #: Refusals that say nothing of the message.
 _TRANSIENT = frozenset(("unavailable", "outcome_unknown", "too_late"))
-#: Refusals that a sending comes to when it is repeated after its key was destroyed.
-_KEY_GONE = frozenset((USER_ERASED.code, MESSAGE_DELETED.code, KEY_REUSED.code))
 
 
 class Scheduler:
@@ -168,10 +166,9 @@ class Scheduler:
         except Problem as problem:
             if problem.code in _TRANSIENT:
                 raise
-            seq = await self._sent_before(schedule) if problem.code in _KEY_GONE else None
-            if seq is None:
-                return c.FireSchedule(schedule=schedule.schedule, refusal=problem.code)
-            return c.FireSchedule(schedule=schedule.schedule, seq=seq)
+            seq = await self._sent_before(schedule)
+            refusal = problem.code if seq is None else None
+            return c.FireSchedule(schedule=schedule.schedule, seq=seq, refusal=refusal)
         return c.FireSchedule(schedule=schedule.schedule, seq=done.outcome.seq)
 
     async def _message(self, schedule: Schedule) -> c.Command:
@@ -209,9 +206,15 @@ class Scheduler:
         )
 
     async def _sent_before(self, schedule: Schedule) -> int | None:
-        """The seq of the message, if it was sent before its key was destroyed: that happens when
-        its sender died, and its time was over, before the schedule was known to have fired."""
+        """The seq of the message, if it was sent although it can't be now: its scheduler died
+        before it said so, and then the time of the message was over and its key destroyed.
+
+        Raises:
+            Problem: it can't be told, because the chat's stream has stopped.
+        """
         await self._settle()
+        if chat_stream(schedule.chat) in self._progress.stale:
+            raise Problem("projection_stale", "The chat's stream has stopped.")
         command = schedule_step(schedule.schedule, schedule.due, "send")
         [found] = await self._store.scan(FEED, [Scan((command,), along="by_command", limit=1)])
         return found[0].at if found else None
