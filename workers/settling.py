@@ -29,7 +29,7 @@ class Settling:
         async with self._one_round:
             self._next = None
             try:
-                ends = await self._log.ends()
+                ends = await self._log.acknowledged()
             except LogError as error:
                 raise Behind from error
             await self._reach(ends)

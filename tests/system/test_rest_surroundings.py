@@ -85,26 +85,26 @@ class TestLimits:
 
 
 class TestDevelopmentTokens:
-    async def test_are_for_own_pages_only(self, server: HansardServer) -> None:
-        async with httpx.AsyncClient(base_url=server.url, verify=False) as page:
+    async def test_are_for_own_pages_only(self, fresh_server: HansardServer) -> None:
+        async with httpx.AsyncClient(base_url=fresh_server.url, verify=False) as page:
 
             async def ask(user: str = "ann", **headers: str) -> httpx.Response:
                 return await page.post("/v1/dev/token", json={"user": user}, headers=headers)
 
-            token = shown(await ask(Origin=server.url))["token"]
+            token = shown(await ask(Origin=fresh_server.url))["token"]
             bearer = {"Authorization": f"Bearer {token}"}
             refused(await page.get("/v1/chats", headers=bearer), "not_registered")
-            local = f"localhost:{server.port}"
+            local = f"localhost:{fresh_server.port}"
             shown(await ask(Host=local, Origin=f"http://{local}"))
             refused(await ask(), "not_allowed")
             refused(await ask(Origin="null"), "not_allowed")
             refused(await ask(Origin=SITE), "not_allowed")
             refused(await ask(Origin=f"http://{local}"), "not_allowed")
-            evil = f"evil.example:{server.port}"
+            evil = f"evil.example:{fresh_server.port}"
             refused(await ask(Host=evil, Origin=f"http://{evil}"), "not_allowed")
             refused(await ask(Host="", Origin="http://"), "not_allowed")
-            refused(await ask("a@b.c", Origin=server.url), "id_is_personal")
-            refused(await ask("a b", Origin=server.url), "invalid_request")
+            refused(await ask("a@b.c", Origin=fresh_server.url), "id_is_personal")
+            refused(await ask("a b", Origin=fresh_server.url), "invalid_request")
 
     async def test_are_not_there_with_a_secret_of_the_operator(self, strict: HansardServer) -> None:
         async with httpx.AsyncClient(base_url=strict.url, verify=False) as page:

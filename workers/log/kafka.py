@@ -69,6 +69,9 @@ class KafkaLog:
     async def ends(self) -> dict[str, int]:
         return await self._cluster.ask_ends()
 
+    async def acknowledged(self) -> dict[str, int]:
+        return await self._cluster.ask_high_water_marks()
+
     def end(self, partition: str) -> int:
         return self._cluster.ends[self._cluster.places[partition]]
 

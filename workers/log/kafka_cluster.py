@@ -38,13 +38,9 @@ class KafkaCluster:
         }
         self.ends = dict.fromkeys(self.places.values(), 0)
         self._foreign: LogError | None = None
-        # A connection of its own: an answer would stand in line behind a fetch that waits.
-        self._asker = AIOKafkaConsumer(
-            bootstrap_servers=place.servers,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            request_timeout_ms=int(ANSWER * 1000),
-        )
+        # Connections of their own: an answer would stand in line behind a fetch that waits.
+        self._asker = _asker(place, "read_committed")
+        self._sounder = _asker(place, "read_uncommitted")
         self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
@@ -54,9 +50,11 @@ class KafkaCluster:
         try:
             with told_as_log_error(place):
                 await self._asker.start()
+                await self._sounder.start()
             await self.ask_ends()
         except BaseException:
             await self._asker.stop()
+            await self._sounder.stop()
             raise
         self._watcher = asyncio.create_task(self._watch())
         return self
@@ -66,6 +64,7 @@ class KafkaCluster:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
         await self._asker.stop()
+        await self._sounder.stop()
 
     def refuse_foreign(self) -> None:
         """Raises LogError: the topics are no longer those of the log."""
@@ -79,6 +78,15 @@ class KafkaCluster:
             async with asyncio.timeout(ANSWER):
                 self.ends.update(await self._asker.end_offsets([*self.ends]))
         return {name: self.ends[place] for name, place in self.places.items()}
+
+    async def ask_high_water_marks(self) -> dict[str, int]:
+        """The positions after the last record of each partition, committed or not. A transaction is
+        acknowledged before its marker is written, and what comes after `ask_ends` may be of one."""
+        self.refuse_foreign()
+        with told_as_log_error(self.place):
+            async with asyncio.timeout(ANSWER):
+                marks = await self._sounder.end_offsets([*self.ends])
+        return {name: marks[place] for name, place in self.places.items()}
 
     async def _watch(self) -> None:
         while True:
@@ -99,3 +107,12 @@ class KafkaCluster:
             if self._foreign is None:
                 log.error("log_replaced", error=str(error))
             self._foreign = error
+
+
+def _asker(place: KafkaPlace, isolation: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=place.servers,
+        isolation_level=isolation,
+        enable_auto_commit=False,
+        request_timeout_ms=int(ANSWER * 1000),
+    )

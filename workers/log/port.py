@@ -76,6 +76,10 @@ class EventLog(Protocol):
         acknowledged a moment ago may not be seen yet: on Kafka its markers are still to be written.
         """
 
+    async def acknowledged(self) -> dict[str, int]:
+        """The positions that everything acknowledged to anybody so far lies before. Beyond `ends`
+        there may be what is committed and can't be read yet."""
+
     def end(self, partition: str) -> int:
         """The end of a partition, as far as it is known here."""
 

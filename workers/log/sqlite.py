@@ -71,6 +71,9 @@ class SqliteLog:
     async def ends(self) -> dict[str, int]:
         return dict(self._ends)
 
+    async def acknowledged(self) -> dict[str, int]:
+        return dict(self._ends)
+
     def end(self, partition: str) -> int:
         return self._ends[partition]
 
