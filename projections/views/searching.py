@@ -133,9 +133,12 @@ async def _relevant(
 
 def _occurrences(words: MessageWords, query: SearchQuery) -> int:
     """How often the words that were asked for stand in a message."""
-    count = sum(words.terms.get(word, 0) for word in query.words)
+    terms = words.terms
+    count = sum([terms.get(word, 0) for word in query.words])
     if query.prefix is not None:
-        count += sum(n for term, n in words.terms.items() if term.startswith(query.prefix))
+        # One look at each word of a thousand messages: no generator, no key function.
+        prefix, begins = query.prefix, len(query.prefix)
+        count += sum([n for term, n in terms.items() if term[:begins] == prefix])
     return count
 
 
