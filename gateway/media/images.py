@@ -5,7 +5,7 @@ import warnings
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, BinaryIO, NamedTuple
 
-from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from gateway.problems import Problem, invalid_request
 
@@ -14,6 +14,11 @@ MAX_PIXELS = 8192 * 6144
 MAX_FRAMES = 1000
 THUMBNAIL_SIDE = 320
 SPOOL_BYTES = 1024 * 1024
+
+#: The types of images that are taken.
+TAKEN = frozenset(
+    ("image/jpeg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif")
+)
 
 #: What an image of each format is stored as. An MPO is found as a JPEG, with more behind it.
 _STORED_AS = {
@@ -64,16 +69,12 @@ def remake(file: BinaryIO) -> Picture:
     """The picture in a file; an animation stays one, as WebP. It may take seconds.
 
     Raises:
-        Problem: `unsupported_media_type`, or `invalid_request` for what can't be decoded or is too
-            large.
+        Problem: `invalid_request` for what can't be decoded or is too large.
     """
     try:
         decoded = _decode(file)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_many_pixels() from error
-    except UnidentifiedImageError as error:
-        detail = "Images are JPEG, PNG, GIF, WebP or AVIF."
-        raise Problem("unsupported_media_type", detail) from error
     except Problem:
         raise
     except Exception as error:

@@ -127,7 +127,10 @@ def prepare(file: BinaryIO) -> Prepared:
             where it was taken; `invalid_request` for one that is broken or too large.
     """
     mime = types.find_type(file)
-    if mime.startswith("image/"):
+    if mime.startswith("image/") and mime not in images.TAKEN:
+        detail = "Images are JPEG, PNG, GIF, WebP or AVIF."
+        raise Problem("unsupported_media_type", detail)
+    if mime in images.TAKEN:
         picture = images.remake(file)
         return Prepared(
             picture.content,
