@@ -35,7 +35,8 @@ _WEBP_SIDE = 16383
 #: How long a frame stays that does not say it.
 _FRAME_MILLIS = 100
 _SAVE: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 85, "optimize": True, "progressive": True},
+    # Not progressive: that takes the memory of the whole picture once more.
+    "JPEG": {"quality": 85},
     "PNG": {},
     "WEBP": {"quality": 85, "method": 3},
 }
@@ -89,9 +90,10 @@ def _decode(file: BinaryIO) -> _Decoded:
         if image.format in _MAY_MOVE and getattr(image, "is_animated", False):
             return _animation(image)
         profile = image.info.get("icc_profile")
+        format = _STORED_AS[str(image.format)]
         image.load()
-        plain = _plain(ImageOps.exif_transpose(image), profile)
-        return _Decoded(_STORED_AS[str(image.format)], [plain], [0], 0)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _Decoded(format, [_plain(image, profile)], [0], 0)
 
 
 def _animation(image: Image.Image) -> _Decoded:
@@ -100,6 +102,8 @@ def _animation(image: Image.Image) -> _Decoded:
     for frame in ImageSequence.Iterator(image):
         if len(frames) == MAX_FRAMES or (len(frames) + 1) * image.width * image.height > MAX_PIXELS:
             raise _too_many_pixels()
+        if frames and frame.size != frames[0].size:
+            raise invalid_request("file", "The image can't be read: its frames differ in size.")
         frames.append(_plain(frame.copy(), None))
         durations.append(int(frame.info.get("duration") or _FRAME_MILLIS))
     return _Decoded("WEBP", frames, durations, int(image.info.get("loop") or 0))

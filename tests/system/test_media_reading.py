@@ -168,6 +168,16 @@ async def test_links_let_in_without_a_header_and_to_nothing_else(
             refused(await browser.get(item["url"]), "media_not_found")
 
 
+async def test_links_begin_as_the_client_names_the_server(media_server: HansardServer) -> None:
+    async with people(media_server, "ann") as (ann,):
+        path = f"/v1/media/{(await uploaded(ann))['id']}"
+        for host in ("chat.example.org", "[", "%", '"'):
+            item = shown(await ann.get(path, headers={"Host": host}))
+            assert item["url"].startswith(f"http://{host}{path}/content?link=")
+            link = item["url"].removeprefix(f"http://{host}")
+            assert (await ann.get(link, headers={"Host": host})).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "span"),
     [

@@ -1,8 +1,11 @@
 """Images are made anew: upright, the same to look at, and with nothing else in them."""
 
+import contextlib
 import io
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from gateway.media import images
@@ -180,3 +183,23 @@ def test_other_kinds_of_images_are_not_taken(format: str) -> None:
 @pytest.mark.parametrize("head", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0"])
 def test_what_only_begins_like_an_image_is_broken(head: bytes) -> None:
     assert refused(head + files.HTML) == "invalid_request"
+
+
+SEEDS = [
+    files.saved(Image.effect_noise((60, 60), 90).convert("RGB"), format)
+    for format in ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
+] + [files.animation(format) for format in ("GIF", "WEBP", "PNG", "AVIF")]
+EDIT = st.tuples(st.integers(0, 2**16), st.integers(0, 12), st.binary(max_size=12))
+
+
+@given(content=st.sampled_from(SEEDS), edits=st.lists(EDIT, min_size=1, max_size=12))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_a_damaged_image_is_remade_or_refused(
+    content: bytes, edits: list[tuple[int, int, bytes]]
+) -> None:
+    damaged = bytearray(content)
+    for at, length, put in edits:
+        at %= len(damaged) or 1
+        damaged[at : at + length] = put
+    with contextlib.suppress(Problem):
+        prepare(io.BytesIO(bytes(damaged))).content.close()
