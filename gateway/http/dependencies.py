@@ -138,7 +138,7 @@ async def linked_reader(request: Request, link: str | None) -> Call:
         return await reader(request)
     services = services_of(request)
     try:
-        user = services.links.user(link, request.url.path, services.clock())
+        user = services.links.user(link, request.scope["path"], services.clock())
     except Unauthenticated:
         await _count_unauthenticated(request)
         raise
@@ -297,11 +297,12 @@ def media_id(request: Request) -> str:
 
 def base_url(request: Request) -> str:
     """What addresses of this server begin with, as the client names it."""
-    scheme = request.url.scheme
+    # Not by `request.url`, which can't be made of every `Host` that a client may send.
+    scheme = request.scope["scheme"]
     peer = request.client.host if request.client else ""
     if is_within(peer, services_of(request).policy.trusted_proxies):
         scheme = request.headers.get("x-forwarded-proto", scheme)
-    return f"{scheme}://{request.url.netloc}"
+    return f"{scheme}://{request.headers.get('host', '')}"
 
 
 def user_id(request: Request) -> str:
