@@ -54,8 +54,7 @@ def read_log(folder: Path) -> Events:
 
 
 async def read_topics(servers: str, prefix: str, count: int) -> Events:
-    """The committed events of a log of so many partitions on Kafka. Both topics are checked for records of their own
-    streams only."""
+    """The committed events of a log of so many partitions on Kafka, each in its own topic."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers,
         isolation_level="read_committed",
