@@ -43,9 +43,7 @@ def _of_index(table: Table[Any], scan: Scan, along: str) -> Fields:
     index = table.collection.indexes[along]
     paths = [table.path(field) for field in index.fields]
     conditions = [table.condition(index.where)] if index.where is not None else []
-    conditions += [
-        {path: sought(value)} for path, value in zip(paths, scan.equal, strict=False)
-    ]
+    conditions += [{path: sought(value)} for path, value in zip(paths, scan.equal, strict=False)]
     if bounds := _bounds(scan.above, scan.below):
         conditions.append({paths[len(scan.equal)]: bounds})
     return {"$and": conditions} if conditions else {}

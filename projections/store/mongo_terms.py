@@ -159,9 +159,7 @@ class Terms(Generic[D]):
     def _walks(scopes: Sequence[str], terms: Sequence[str | int]) -> bool:
         return len(terms) <= MERGED and len(scopes) * len(terms) <= MERGED * PARTS
 
-    async def _cheapest(
-        self, scopes: Sequence[str], sets: Sets, limit: int
-    ) -> Sequence[str | int]:
+    async def _cheapest(self, scopes: Sequence[str], sets: Sets, limit: int) -> Sequence[str | int]:
         """The set to walk along: the one that leads to the last document by the fewest steps.
 
         How common the sets are is counted in some of the scopes, and taken as independent.

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,7 +23,8 @@ def new_mongo_url(mongo_server: Server) -> Iterator[Callable[[], str]]:
     yield new
     if isinstance(mongo_server, ServerProcess):
         return  # It goes with all it holds.
-    with MongoClient(mongo_server.url) as client:
+    client: MongoClient[Any] = MongoClient(mongo_server.url)
+    with client:
         for name in names:
             client.drop_database(name)
 

@@ -278,8 +278,9 @@ class Readers(RuleBasedStateMachine):
 def test_readers_agree(new_store_url: Callable[[], str]) -> None:
     # Questions to a server take some ten times as long.
     examples = 25 if new_store_url().startswith("sqlite:") else 3
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Readers(new_store_url()),
+    machine: Any = lambda: Readers(new_store_url())  # noqa: E731
+    run_state_machine_as_test(
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=20,

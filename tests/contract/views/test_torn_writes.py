@@ -89,7 +89,8 @@ def happened(seed: int, url: str) -> Readers:
     readers = Readers(url)
     readers.begin()
     while len(readers.world.log) < EVENTS:
-        readers.happen([(chance.choice(SAID), *(chance.randrange(1000) for _ in range(4)))])  # type: ignore[list-item]
+        act, numbers = chance.choice(SAID), [chance.randrange(1000) for _ in range(4)]
+        readers.happen([(act, numbers[0], numbers[1], numbers[2], numbers[3])])
     return readers
 
 
