@@ -8,6 +8,7 @@ import structlog
 from projections.engine import Engine
 from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
+from workers.keys import KeyDestroyer
 from workers.log.port import EventLog, LogError
 from workers.shares import RETRY, follow_shares
 
@@ -28,9 +29,10 @@ class Projector:
     older document never replaces a newer one.
     """
 
-    def __init__(self, event_log: EventLog, engine: Engine) -> None:
+    def __init__(self, event_log: EventLog, engine: Engine, keys: KeyDestroyer) -> None:
         self._log = event_log.reader()
         self._engine = engine
+        self._keys = keys
         self._share: Sequence[str] = self._log.partitions
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Condition()
@@ -60,6 +62,7 @@ class Projector:
     async def _begin(self, share: Sequence[str]) -> None:
         # What the engine remembers may be older than what others have written meanwhile.
         self._reached = await self._engine.start()
+        await self._keys.start()
         self._share = share
         self._applying.clear()
         await self._tell()
@@ -81,10 +84,11 @@ class Projector:
                 if batch.events:
                     self._applying[partition] = batch.events[0].time
                 await self._engine.apply(batch)
+                await self._keys.apply(batch.events)
                 self._applying.pop(partition, None)
                 self._reached[partition] = batch.end
                 await self._tell()
-                if batch.end < self._log.end(partition) and len(batch.events) < BATCH:
+                if 1 < len(batch.events) < BATCH:
                     await asyncio.sleep(GATHER)
             except (StoreError, LogError, KeyringError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))

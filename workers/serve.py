@@ -20,7 +20,6 @@ from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
 from workers.fanout import Fanout
 from workers.http_server import HttpServer
-from workers.keys import KeyDestroyer
 from workers.log import is_shared, migrate_log
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
@@ -58,7 +57,7 @@ async def serve(
         if "decider" in roles and core.watch is not None:
             make_data_folder(settings.data_dir)
             stack.enter_context(DataLock(settings.data_dir))
-        await stack.enter_async_context(running(*await _work(core, settings, roles)))
+        await stack.enter_async_context(running(*_work(core, settings, roles)))
         if "gateway" in roles:
             services = await stack.enter_async_context(_gateway(core, settings, secrets))
             app = create_app(services)
@@ -70,7 +69,7 @@ async def serve(
         await core.deciders.drain()
 
 
-async def _work(
+def _work(
     core: Core, settings: Settings, roles: Collection[Role]
 ) -> list[Coroutine[None, None, None]]:
     work: list[Coroutine[None, None, None]] = []
@@ -87,12 +86,10 @@ async def _work(
         scheduler = Scheduler(
             core.store, core.vault, core.commander, core.progress, core.settle, now
         )
-        destroyer = KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
-        await destroyer.start()
         sweeper = Sweeper(
             _objects(settings), core.store, core.vault, core.progress, core.settle, now
         )
-        work += [scheduler.run(), destroyer.run(), sweeper.run()]
+        work += [scheduler.run(), sweeper.run()]
     return work
 
 
