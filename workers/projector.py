@@ -37,6 +37,8 @@ class Projector:
         self._reached: dict[str, int] = {}
         self._moved = asyncio.Condition()
         self._applying: dict[str, str] = {}
+        # One partition at a time: while it waits for its turn, its next batch gathers.
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -80,10 +82,11 @@ class Projector:
             after = self._reached.get(partition, 0)
             try:
                 await self._log.wait(partition, after)
-                batch = await self._log.read(partition, after, BATCH)
-                if batch.events:
-                    self._applying[partition] = batch.events[0].time
-                await self._engine.apply(batch)
+                async with self._turn:
+                    batch = await self._log.read(partition, after, BATCH)
+                    if batch.events:
+                        self._applying[partition] = batch.events[0].time
+                    await self._engine.apply(batch)
                 await self._keys.apply(batch.events)
                 self._applying.pop(partition, None)
                 self._reached[partition] = batch.end

@@ -10,6 +10,9 @@ from workers.deciders.group import MAX_GROUP, GroupDecider
 from workers.deciders.replies import encode_reply
 from workers.log.port import Asked, Tenure
 
+#: Partitions of one process in a transaction at the same time. A transaction costs much of what it
+#: costs whatever its size; while a partition waits for its turn, its next group gathers.
+AT_ONCE = 1
 #: Groups this large are followed by a pause of so many seconds: a transaction that begins while the
 #: one before it is just completing waits longer than that.
 BUSY = 4
@@ -23,6 +26,7 @@ class PartitionDecider:
         """`clock` gives milliseconds since 1970."""
         self._realtime = realtime
         self._clock = clock
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def work(self, tenure: Tenure) -> None:
         """Decide on what comes to a partition.
@@ -33,9 +37,11 @@ class PartitionDecider:
         decider = GroupDecider(tenure, self._clock)
         while True:
             asked = await tenure.next(MAX_GROUP)
-            verdicts = await decider.decide(
-                [one.command for one in asked], [one.place for one in asked]
-            )
+            async with self._turns:
+                asked += await tenure.waiting(MAX_GROUP - len(asked))
+                verdicts = await decider.decide(
+                    [one.command for one in asked], [one.place for one in asked]
+                )
             await self._reply(asked, verdicts)
             if len(asked) >= BUSY:
                 await asyncio.sleep(GATHER)

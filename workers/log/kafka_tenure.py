@@ -107,11 +107,18 @@ class KafkaTenure:
             raise
         return tenure
 
-    async def next(self, limit: int) -> Sequence[Asked]:
+    async def next(self, limit: int) -> list[Asked]:
+        asked: list[Asked] = []
+        while not asked:
+            asked = await self._fetched(limit, 60_000)
+        return asked
+
+    async def waiting(self, limit: int) -> list[Asked]:
+        return await self._fetched(limit, 0) if limit else []
+
+    async def _fetched(self, limit: int, millis: int) -> list[Asked]:
         with _log_errors("read commands"):
-            fetched: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
-            while not fetched:
-                fetched = await self._commands.getmany(timeout_ms=60_000, max_records=limit)
+            fetched = await self._commands.getmany(timeout_ms=millis, max_records=limit)
         return [read_command(record) for records in fetched.values() for record in records]
 
     async def recall(

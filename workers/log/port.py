@@ -148,12 +148,15 @@ class Tenure(Ledger, Protocol):
     @property
     def partition(self) -> int: ...
 
-    async def next(self, limit: int) -> Sequence[Asked]:
+    async def next(self, limit: int) -> list[Asked]:
         """The next commands, once there are any.
 
         Raises:
             LogError: the tenure is over.
         """
+
+    async def waiting(self, limit: int) -> list[Asked]:
+        """Those after them that are there already."""
 
 
 class CommandLog(Protocol):
