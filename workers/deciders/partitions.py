@@ -25,7 +25,7 @@ class PartitionDecider:
         self._clock = clock
 
     async def work(self, tenure: Tenure) -> None:
-        """Decide on what comes to a partition.
+        """Decide on what comes to a partition. Who cancels it waits for the group under way.
 
         Raises:
             LogError: the tenure is over.
@@ -33,12 +33,20 @@ class PartitionDecider:
         decider = GroupDecider(tenure, self._clock)
         while True:
             asked = await tenure.next(MAX_GROUP)
-            verdicts = await decider.decide(
-                [one.command for one in asked], [one.place for one in asked]
-            )
-            await self._reply(asked, verdicts)
+            group = asyncio.create_task(self._carry_out(decider, asked))
+            try:
+                await asyncio.shield(group)
+            except asyncio.CancelledError:
+                await asyncio.gather(group, return_exceptions=True)
+                raise
             if len(asked) >= BUSY:
                 await asyncio.sleep(GATHER)
+
+    async def _carry_out(self, decider: GroupDecider, asked: Sequence[Asked]) -> None:
+        verdicts = await decider.decide(
+            [one.command for one in asked], [one.place for one in asked]
+        )
+        await self._reply(asked, verdicts)
 
     async def _reply(self, asked: Sequence[Asked], verdicts: Sequence[Verdict]) -> None:
         replies: dict[str, list[bytes]] = defaultdict(list)
