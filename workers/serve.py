@@ -90,6 +90,8 @@ async def _work(
         work.append(core.deciders.decide())
     if "projector" in roles:
         work.append(core.projector.run())
+        if core.watch is not None:
+            work.append(core.projector.attend())
     if "fanout" in roles:
         # Those who are connected to other processes count on what this one has left off at.
         anew = core.watch is None
@@ -159,7 +161,6 @@ def _objects(settings: Settings) -> Objects:
 def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
     watch = core.watch
     if watch is not None:
-
         return Health(
             stale=lambda: sorted(core.progress.stale),
             behind=lambda: watch.behind,

@@ -19,11 +19,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from ruamel.yaml import YAML
 
+from tests.files import picture
 from tests.servers.clients import connected, make_chat, register, rest
 from tests.servers.cluster import ROLES, Backing
 from tests.servers.hansard import HansardServer
 from tests.servers.process import Server
-from tests.files import picture
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose.yaml"
@@ -46,12 +46,8 @@ def ours(services: dict[str, Service]) -> dict[str, Service]:
 
 
 def test_it_is_a_compose_file() -> None:
-    checked = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-        + [str(COMPOSE)],
-        capture_output=True,
-        text=True,
-    )
+    check = ("check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
+    checked = subprocess.run([sys.executable, "-m", *check], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
 
 
@@ -73,9 +69,10 @@ def test_there_is_one_service_for_each_role(ours: dict[str, Service]) -> None:
         assert service["command"] == [name]
         assert 'ENTRYPOINT ["hansard"]' in DOCKERFILE
     bucket = urlsplit(_environment(ours["gateway"])["HANSARD_MEDIA_URL"]).netloc
-    assert bucket == _environment(YAML(typ="safe", pure=True).load(COMPOSE)["services"]["s3"])[
-        "S3_BUCKET"
-    ]
+    assert (
+        bucket
+        == _environment(YAML(typ="safe", pure=True).load(COMPOSE)["services"]["s3"])["S3_BUCKET"]
+    )
 
 
 def _environment(service: Service) -> dict[str, str]:
@@ -190,5 +187,7 @@ def _healthy(process: HansardServer) -> bool:
     assert found is not None
     [python, *arguments] = json.loads(found[1])
     assert python == "python"
-    checked = subprocess.run([sys.executable, *arguments], env=process.environ, stderr=subprocess.DEVNULL)
+    checked = subprocess.run(
+        [sys.executable, *arguments], env=process.environ, stderr=subprocess.DEVNULL
+    )
     return checked.returncode == 0
