@@ -84,15 +84,21 @@ class Engine:
         Raises:
             StoreError: nothing was taken; the same batch may be applied again.
         """
-        stopped = self._progress.stale
+        stopped = self.stale
         going = [event for event in batch.events if event.stream not in stopped]
         letters = await self._write(
             going, [outcomes.document(o) for o in batch.outcomes], {batch.partition: batch.end}
         )
         self._take(letters)
 
+    async def asked(self) -> list[DeadLetter]:
+        """What an operator wants tried again."""
+        [letters] = await self._store.scan(DEAD_LETTERS, [Scan()])
+        return [letter for letter in letters if letter.asked]
+
     async def retry(self, letter: DeadLetter, events: Sequence[Envelope]) -> bool:
         """Fold a stale stream's events from its dead letter on; true if all of them went."""
+        self._take([letter])
         resolved = DeadLetter(seq=letter.seq + 1, stream=letter.stream, at=letter.at)
         letters = await self._write(events, [], {}, resolved)
         self._take(letters or [resolved])

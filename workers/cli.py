@@ -208,7 +208,8 @@ def retry_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read stale streams again, from the events they have stopped at. No server may run."""
+    """Read stale streams again, from the events they have stopped at. In the edition of one process
+    no server may run; in the distributed one the projectors do it, so they must."""
     from workers.tools.doctor import retry
 
     with _one_line():

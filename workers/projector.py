@@ -3,8 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import structlog
 
+from domain import envelope as wire
+from domain.envelope import Envelope
+from projections.dead_letters import DeadLetter
 from projections.engine import Engine
 from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
@@ -20,6 +24,9 @@ BATCH = 2000
 #: Seconds to let events gather while they come faster than they are folded: a batch costs much of
 #: what it costs whatever its size.
 GATHER = 0.02
+#: Seconds between looks for streams that an operator wants read again.
+ATTEND = 1.0
+_PAGE = 1000
 
 
 class Projector:
@@ -39,10 +46,26 @@ class Projector:
         self._applying: dict[str, str] = {}
         # One partition at a time: while it waits for its turn, its next batch gathers.
         self._turn = asyncio.Lock()
+        self._begun: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Project until cancelled."""
         await follow_shares(self._log, "projector", self._begin, self._follow)
+
+    async def attend(self) -> None:
+        """Until cancelled, read the stale streams again that an operator has asked for."""
+        while True:
+            await asyncio.sleep(ATTEND)
+            try:
+                for letter in await self._engine.asked():
+                    partition = self._log.partition_of(letter.stream)
+                    if partition in self._begun:
+                        # New events of the stream wait meanwhile: until it goes on they would be
+                        # passed over.
+                        async with self._turn:
+                            await retry(self._log, self._engine, letter)
+            except (StoreError, LogError, KeyringError) as error:
+                log.warning("retry_waits", error=str(error))
 
     def behind(self) -> dict[str, int]:
         """How many positions of the log each partition of the share still has to go."""
@@ -65,7 +88,7 @@ class Projector:
         # What the engine remembers may be older than what others have written meanwhile.
         self._reached = await self._engine.start()
         await self._keys.start()
-        self._share = share
+        self._share, self._begun = share, frozenset(share)
         self._applying.clear()
         await self._tell()
         log.debug("projector_share", partitions=len(share))
@@ -96,3 +119,25 @@ class Projector:
             except (StoreError, LogError, KeyringError) as error:
                 log.warning("projection_waits", partition=partition, error=str(error))
                 await asyncio.sleep(RETRY)
+
+
+async def retry(event_log: EventLog, engine: Engine, letter: DeadLetter) -> bool:
+    """Fold the events of a stale stream from its dead letter on; true if all of them went.
+
+    Raises:
+        StoreError, LogError: nothing of it was done.
+    """
+    events: list[Envelope] = []
+    after = letter.at - 1
+    while records := await event_log.read_stream(letter.stream, after, _PAGE):
+        for record in records:
+            after += 1
+            events.append(_event(letter.stream, after, record))
+    return await engine.retry(letter, events)
+
+
+def _event(stream: str, seq: int, record: bytes) -> Envelope:
+    try:
+        return wire.decode(record)
+    except msgspec.DecodeError:
+        return wire.unreadable(stream, "", seq)

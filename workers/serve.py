@@ -3,6 +3,7 @@
 import contextlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from pathlib import Path
 from typing import Literal
 
 from domain.instants import to_millis
@@ -24,14 +25,17 @@ from workers.log import is_shared, migrate_log
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
+from workers.store_watch import StoreWatch
 from workers.sweeper import Sweeper
 
 Role = Literal["gateway", "decider", "projector", "fanout", "scheduler"]
 ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "scheduler")
 
-#: Seconds without any progress of the read models, while there is something to do, after which
+#: Seconds without any progress of a partition, while there is something to do, after which
 #: somebody has to look.
 STUCK_AFTER = 30.0
+#: Seconds after which a log or a read store that does not answer is no passing matter.
+SILENT_AFTER = 10.0
 
 
 async def serve(
@@ -55,8 +59,7 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings, secrets))
         if "decider" in roles and core.watch is not None:
-            make_data_folder(settings.data_dir)
-            stack.enter_context(DataLock(settings.data_dir))
+            stack.enter_context(_caches(settings.cache_dir))
         await stack.enter_async_context(running(*_work(core, settings, roles)))
         if "gateway" in roles:
             services = await stack.enter_async_context(_gateway(core, settings, secrets))
@@ -69,6 +72,15 @@ async def serve(
         await core.deciders.drain()
 
 
+def _caches(folder: Path) -> DataLock:
+    """The folder for what the deciders of one process keep."""
+    try:
+        make_data_folder(folder)
+    except OSError as error:
+        raise StartRefused(f"{folder}: {error.strerror}") from error
+    return DataLock(folder)
+
+
 def _work(
     core: Core, settings: Settings, roles: Collection[Role]
 ) -> list[Coroutine[None, None, None]]:
@@ -77,6 +89,8 @@ def _work(
         work.append(core.deciders.decide())
     if "projector" in roles:
         work.append(core.projector.run())
+        if core.watch is not None:
+            work.append(core.projector.attend())
     if "fanout" in roles:
         # Those who are connected to other processes count on what this one has left off at.
         anew = core.watch is None
@@ -144,17 +158,12 @@ def _objects(settings: Settings) -> Objects:
 def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
     watch = core.watch
     if watch is not None:
-
-        def problems() -> list[str]:
-            stuck = watch.stuck
-            return [f"Nothing was projected for {stuck:.0f} s."] if stuck > STUCK_AFTER else []
-
         return Health(
             stale=lambda: sorted(core.progress.stale),
             behind=lambda: watch.behind,
             lag=lambda: watch.lag,
             waiting=lambda: core.deciders.waiting,
-            problems=problems,
+            problems=lambda: _problems(watch),
             connections=connections,
         )
 
@@ -169,6 +178,18 @@ def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
         waiting=lambda: core.deciders.waiting,
         connections=connections,
     )
+
+
+def _problems(watch: StoreWatch) -> list[str]:
+    mute, seconds = watch.silent
+    if seconds > SILENT_AFTER:
+        return [f"The {mute} has not answered for {seconds:.0f} s."]
+    stuck = {p: seconds for p, seconds in watch.stuck.items() if seconds > STUCK_AFTER}
+    if not stuck:
+        return []
+    longest = max(stuck, key=stuck.__getitem__)
+    count = f"{len(stuck)} partitions stand" if len(stuck) > 1 else "it stands"
+    return [f"Nothing of {longest} was projected for {stuck[longest]:.0f} s: {count} still."]
 
 
 async def _nothing() -> None:

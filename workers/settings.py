@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, BeforeValidator(_path), AfterValidator(Path.absolute)] = Field(
         Path("data"), description="a folder"
     )
+    cache_dir: Annotated[Path, BeforeValidator(_path), AfterValidator(Path.absolute)] = Field(
+        Path("data/cache"), description="a folder"
+    )
     log_url: Annotated[str, _url("sqlite", "kafka")] = Field(
         "", repr=False, description="a sqlite:// or kafka:// URL"
     )
@@ -192,6 +195,7 @@ class Settings(BaseSettings):
     def _keep_data_together(cls, given: dict[str, Any]) -> dict[str, Any]:
         folder = Path(given.get("data_dir", "data")).absolute()
         return {
+            "cache_dir": folder / "cache",
             "log_url": f"sqlite:///{folder}/log.db",
             "store_url": f"sqlite:///{folder}/read.db",
             "keyring_url": f"sqlite:///{folder}/{KEYRING_FILE}",

@@ -44,6 +44,8 @@ REMEMBERED_POSITIONS = 16
 MAX_TURNED_AWAY = 200
 #: Seconds over which clients are asked to spread their return after a restart.
 RECONNECT_SPREAD = 10.0
+#: Seconds for what was taken to be answered before a restart: more than any command waits.
+FAREWELL = 12.0
 
 
 class Sockets:
@@ -76,14 +78,15 @@ class Sockets:
             self._open.discard(socket)
 
     async def close(self) -> None:
-        """Write what is pending and close every connection, with advice when to come back."""
-        await self.marks.close()
-        for socket in tuple(self._open):
-            socket.close(session.RESTART, f"restarting; {_advice()}")
-        closing = [socket.finished.wait() for socket in tuple(self._open)]
+        """Answer what was taken, write what is pending, and close every connection, with advice
+        when to come back."""
+        ending = tuple(self._open)
+        for socket in ending:
+            socket.take_no_more()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await asyncio.gather(*closing)
+            async with asyncio.timeout(FAREWELL):
+                await self.marks.close()
+                await asyncio.gather(*(socket.end() for socket in ending))
 
     async def _write_mark(self, user: str, chat: str, kind: MarkKind, up_to: int) -> Done:
         command = await writes.mark(self.services, user, chat, up_to, kind, None)
@@ -105,6 +108,9 @@ class Socket:
         self._expiry: asyncio.TimerHandle | None = None
         self._given: OrderedDict[str, int] = OrderedDict()
         self._under_way = 0
+        self._taking = False
+        self._ending = False
+        self._settled = asyncio.Event()
         self._turned_away = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -143,6 +149,18 @@ class Socket:
         self._session.close(code, reason)
         self._wake.set()
 
+    def take_no_more(self) -> None:
+        """What the client sends from here on is not looked at."""
+        self._ending = True
+
+    async def end(self) -> None:
+        """Close once everything that was taken is answered."""
+        while (self._taking or self._under_way) and not self.finished.is_set():
+            self._settled.clear()
+            await self._settled.wait()
+        self.close(session.RESTART, f"restarting; {_advice()}")
+        await self.finished.wait()
+
     # The connection's life
 
     async def run(self, receive: Receive) -> None:
@@ -163,6 +181,7 @@ class Socket:
                 self._services.hub.detach(self)
                 self._sockets.marks.flush(self.user)
             self.finished.set()
+            self._settled.set()
 
     async def _write(self) -> None:
         while True:
@@ -183,10 +202,15 @@ class Socket:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
+            if self._ending:
+                continue
             if text is None:
                 self.close(session.BAD_FRAME, "frames are text")
             else:
+                self._taking = True
                 await self._take(text)
+                self._taking = False
+                self._settled.set()
             self._wake.set()
             if self._session.closed:
                 # The writer ends the connection, once what it still has to say is sent.
@@ -335,6 +359,7 @@ class Socket:
         def reply(verdict: Verdict | None) -> None:
             self._under_way -= 1
             self._room.set()
+            self._settled.set()
             try:
                 outcome = carried_out(verdict)
                 self._give(outcome.stream, outcome.seq)

@@ -116,7 +116,8 @@ class HansardServer:
         return process.wait(STOP_WITHIN)
 
     def secret(self) -> str:
-        return self._environ.get("HANSARD_JWT_SECRET") or (self.folder / "jwt.secret").read_text()
+        kept = Path(self._environ["HANSARD_DATA_DIR"]) / "jwt.secret"
+        return self._environ.get("HANSARD_JWT_SECRET") or kept.read_text()
 
     def token(self, user: str, lifetime: int = 3600) -> str:
         return mint(self.secret().strip(), user, lifetime)

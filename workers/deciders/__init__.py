@@ -25,7 +25,7 @@ async def open_deciders(
         LogError: the queue of commands can't be opened.
     """
     if is_shared(settings.log_url):
-        commands = await open_command_log(settings.log_url, settings.data_dir)
+        commands = await open_command_log(settings.log_url, settings.cache_dir)
         return RemoteDeciders(commands, realtime, store, clock)
     assert isinstance(event_log, Ledger), "a log that is not shared is written here"
     return LocalDecider(event_log, clock)

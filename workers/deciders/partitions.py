@@ -29,7 +29,7 @@ class PartitionDecider:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def work(self, tenure: Tenure) -> None:
-        """Decide on what comes to a partition.
+        """Decide on what comes to a partition. Who cancels it waits for the group under way.
 
         Raises:
             LogError: the tenure is over.
@@ -37,14 +37,22 @@ class PartitionDecider:
         decider = GroupDecider(tenure, self._clock)
         while True:
             asked = await tenure.next(MAX_GROUP)
-            async with self._turns:
-                asked += await tenure.waiting(MAX_GROUP - len(asked))
-                verdicts = await decider.decide(
-                    [one.command for one in asked], [one.place for one in asked]
-                )
-            await self._reply(asked, verdicts)
+            group = asyncio.create_task(self._carry_out(tenure, decider, asked))
+            try:
+                await asyncio.shield(group)
+            except asyncio.CancelledError:
+                await asyncio.gather(group, return_exceptions=True)
+                raise
             if len(asked) >= BUSY:
                 await asyncio.sleep(GATHER)
+
+    async def _carry_out(self, tenure: Tenure, decider: GroupDecider, asked: list[Asked]) -> None:
+        async with self._turns:
+            asked += await tenure.waiting(MAX_GROUP - len(asked))
+            verdicts = await decider.decide(
+                [one.command for one in asked], [one.place for one in asked]
+            )
+        await self._reply(asked, verdicts)
 
     async def _reply(self, asked: Sequence[Asked], verdicts: Sequence[Verdict]) -> None:
         replies: dict[str, list[bytes]] = defaultdict(list)

@@ -57,6 +57,9 @@ class EventLog(Protocol):
     @property
     def partitions(self) -> Sequence[str]: ...
 
+    def partition_of(self, stream: str) -> str:
+        """Where the events of a stream stand."""
+
     def reader(self) -> "EventLog":
         """The same log for one more who reads along from positions of its own."""
 
@@ -121,6 +124,25 @@ class Ledger(Protocol):
             Conflict: nothing was written; the decider did not know all receipts and states.
             LogError: nothing was written.
         """
+
+
+@runtime_checkable
+class SharedLog(EventLog, Protocol):
+    """A log that several processes write and read."""
+
+    @property
+    def event_partitions(self) -> Sequence[str]:
+        """Those that hold events."""
+
+    async def read_records(
+        self, partition: str, after: int, limit: int
+    ) -> tuple[Sequence[tuple[str, bytes]], int]:
+        """The next records after a position, byte for byte, each with the stream that it is of, and
+        the position after them."""
+
+    async def clocks(self) -> dict[int, float]:
+        """By how many seconds the clock of the decider of each partition was ahead of the brokers'
+        lately, give or take the time that a command waits; without those that had no commands."""
 
 
 class EmbeddedLog(EventLog, Ledger, Protocol):
