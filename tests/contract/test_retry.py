@@ -12,6 +12,7 @@ from projections.catalogue import COLLECTIONS
 from projections.dead_letters import DEAD_LETTERS, DeadLetter
 from projections.engine import Engine
 from projections.keyring import open_keyring
+from projections.keyring.port import Keyring
 from projections.profiles import PROFILES
 from projections.progress import Progress
 from projections.store import open_store
@@ -19,6 +20,7 @@ from projections.store.port import Batch, ReadStore
 from projections.vault import Vault
 from tests.contract.log.scribe import Scribe
 from workers import projector as projector_module
+from workers.keys import KeyDestroyer
 from workers.log import open_embedded_log
 from workers.log.port import EmbeddedLog
 from workers.projector import Projector
@@ -27,11 +29,13 @@ ANN = user_stream("ann")
 
 
 class Works:
-    def __init__(self, log: EmbeddedLog, store: ReadStore, vault: Vault) -> None:
+    def __init__(self, log: EmbeddedLog, store: ReadStore, keyring: Keyring) -> None:
         self.log = log
         self.store = store
         self.scribe = Scribe()
-        self.projector = Projector(log, Engine(store, vault, Progress(store)))
+        vault = Vault(keyring)
+        keys = KeyDestroyer(store, keyring, vault)
+        self.projector = Projector(log, Engine(store, vault, Progress(store)), keys)
 
     async def happen(self, *names: tuple[str, str]) -> None:
         await self.log.commit(self.scribe.group(*names))
@@ -61,7 +65,7 @@ async def works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     store = await open_store(f"sqlite:///{tmp_path}/read.db", COLLECTIONS)
     stopped = DeadLetter(seq=1, stream=ANN, at=1, error="KeyError")
     await store.write(Batch([(DEAD_LETTERS, [stopped])], {}))
-    works = Works(log, store, Vault(keyring))
+    works = Works(log, store, keyring)
     async with asyncio.TaskGroup() as group:
         running = [
             group.create_task(work) for work in (works.projector.run(), works.projector.attend())

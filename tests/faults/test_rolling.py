@@ -14,7 +14,7 @@ from domain.ids import chat_stream
 from tests.faults.load import Listener, Writer, answers, lost_or_doubled
 from tests.servers.audit import read_models_differ, read_topics
 from tests.servers.clients import connected, make_chat, register, rest
-from tests.servers.cluster import ROLES, Backing, Cluster
+from tests.servers.cluster import PARTITIONS, ROLES, Backing, Cluster
 from tests.servers.hansard import HansardServer
 from workers.settings import read_settings
 
@@ -94,7 +94,7 @@ async def test_a_role_is_restarted_under_load(
         await asyncio.wait_for(asyncio.gather(*writing), 60)
         stream = chat_stream(chat)
         url = urlsplit(cluster.environ["HANSARD_LOG_URL"])
-        events = await read_topics(url.netloc, url.path.strip("/"))
+        events = await read_topics(url.netloc, url.path.strip("/"), PARTITIONS)
         await listener.has_seen({stream: len(events[stream])})
         for task in background:
             task.cancel()
