@@ -24,12 +24,14 @@ from domain.refusals import (
 from domain.state import (
     ACCOUNT,
     Account,
+    Block,
     Changes,
     Filed,
     Hidden,
     Media,
     Standing,
     State,
+    block_part,
     hidden_part,
     media_part,
     schedule_part,
@@ -48,6 +50,8 @@ def needs(action: c.Action) -> tuple[str, ...]:
             return (hidden_part(action.chat, action.message),)
         case c.UploadMedia():
             return (media_part(action.media),)
+        case c.BlockUser() | c.UnblockUser():
+            return (block_part(action.user),)
     if isinstance(action, schedules.OfSchedule):
         return (schedule_part(action.schedule),)
     return ()
@@ -91,6 +95,12 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
             if media_part(action.media) in state:
                 return UNCHANGED
             return [e.MediaUploaded(**msgspec.structs.asdict(action))]
+        case c.BlockUser():
+            if command.stream == user_stream(action.user):
+                return invalid("user", "Nobody can block themselves.")
+            return UNCHANGED if _blocks(state, action.user) else [e.UserBlocked(user=action.user)]
+        case c.UnblockUser():
+            return [e.UserUnblocked(user=action.user)] if _blocks(state, action.user) else UNCHANGED
     if isinstance(action, schedules.OfSchedule):
         return schedules.decide(state, action, command, now)
     return invalid("do", "A user's stream does not take this action.")
@@ -143,6 +153,10 @@ def _standing(state: State, chat: str) -> Standing:
     return cast(Standing, state.get(standing_part(chat), Standing()))
 
 
+def _blocks(state: State, user: str) -> bool:
+    return state.get(block_part(user)) == Block(stands=True)
+
+
 def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
     """The parts of the user's state that an event changes; `basis` is that of its envelope."""
     account = cast(Account, state.get(ACCOUNT, Account()))
@@ -169,6 +183,8 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
             return {hidden_part(event.chat, event.message): Hidden()}
         case e.MediaUploaded():
             return {media_part(event.media): Media()}
+        case e.UserBlocked() | e.UserUnblocked():
+            return {block_part(event.user): Block(stands=isinstance(event, e.UserBlocked))}
     return schedules.evolve(state, event)
 
 

@@ -178,6 +178,14 @@ class FireSchedule(Action, frozen=True, tag="fire_schedule"):
     refusal: str | None = None
 
 
+class BlockUser(Action, frozen=True, tag="block_user"):
+    user: str
+
+
+class UnblockUser(Action, frozen=True, tag="unblock_user"):
+    user: str
+
+
 # To an operator's stream
 
 
@@ -208,6 +216,8 @@ AnyAction = (
     | CancelSchedule
     | ClaimSchedule
     | FireSchedule
+    | BlockUser
+    | UnblockUser
     | NoteImport
 )
 

@@ -16,6 +16,7 @@ from domain import asyncapi
 from gateway import openapi, problems
 from gateway.checks import missing
 from gateway.http import (
+    blocks,
     chats,
     dev,
     feeds,
@@ -56,6 +57,7 @@ ROUTERS = tuple(
         filing,
         me,
         scheduled,
+        blocks,
         users,
         health,
         dev,

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from gateway.auth import Authenticator
 from gateway.commander import Commander
+from gateway.contacts import Contacts
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter
 from gateway.position import PositionCodec
@@ -55,3 +57,7 @@ class Services:
     health: Health
     policy: Policy
     clock: Callable[[], str]
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        return Contacts(self.store)

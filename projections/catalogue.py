@@ -7,6 +7,7 @@ there, so that a document that has seen an event says that all others have, too.
 from typing import Any
 
 from projections import (
+    blocks,
     chats,
     destroyed_keys,
     feed,
@@ -31,6 +32,7 @@ MODELS: tuple[ReadModel, ...] = (
     destroyed_keys.MODEL,
     hidden.MODEL,
     media.MODEL,
+    blocks.MODEL,
     marks.MODEL,
     profiles.MODEL,
     chats.MODEL,
@@ -47,6 +49,7 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     destroyed_keys.DESTROYED_KEYS,
     hidden.HIDDEN,
     media.MEDIA,
+    blocks.BLOCKS,
     marks.MARK_STEPS,
     marks.MARKS,
     chats.MEMBERSHIPS,

@@ -17,7 +17,9 @@ from domain import instants
 from domain.envelope import Basis
 from domain.ids import chat_stream, expiry_command, schedule_step, user_stream
 from domain.refusals import KEY_REUSED, MESSAGE_DELETED, USER_ERASED
+from gateway.checks import BLOCKED
 from gateway.commander import SYSTEM, Commander
+from gateway.contacts import Contacts
 from gateway.problems import Problem
 from projections.feed import FEED
 from projections.keyring.port import KeyringError
@@ -42,8 +44,9 @@ RETRY = 5
 
 #: Refusals that say nothing of the message.
 _TRANSIENT = frozenset(("unavailable", "outcome_unknown", "too_late"))
-#: Refusals that a sending comes to when it is repeated after its key was destroyed.
-_KEY_GONE = frozenset((USER_ERASED.code, MESSAGE_DELETED.code, KEY_REUSED.code))
+#: Refusals that a sending comes to when it is repeated after its key was destroyed, or after one of
+#: the two has blocked the other.
+_LATER = frozenset((USER_ERASED.code, MESSAGE_DELETED.code, KEY_REUSED.code, "not_allowed"))
 
 
 class Scheduler:
@@ -59,6 +62,7 @@ class Scheduler:
         """`settle` returns once the read models hold all that the log held when it was called.
         `clock` gives the present instant."""
         self._store = store
+        self._contacts = Contacts(store)
         self._vault = vault
         self._commander = commander
         self._progress = progress
@@ -163,7 +167,7 @@ class Scheduler:
         except Problem as problem:
             if problem.code in _TRANSIENT:
                 raise
-            seq = await self._sent_before(schedule) if problem.code in _KEY_GONE else None
+            seq = await self._sent_before(schedule) if problem.code in _LATER else None
             if seq is None:
                 return c.FireSchedule(schedule=schedule.schedule, refusal=problem.code)
             return c.FireSchedule(schedule=schedule.schedule, seq=seq)
@@ -173,8 +177,13 @@ class Scheduler:
         """The message, opened and sealed anew for the chat, under the same key.
 
         Raises:
-            Problem: `user_erased` when the key is gone.
+            Problem: `user_erased` when the key is gone, `not_allowed` when one of the two of a
+                direct chat has blocked the other.
         """
+        pair = await self._contacts.pair(schedule.chat)
+        between = await self._contacts.between(pair) if schedule.user in pair else None
+        if between is not None and between.apart:
+            raise Problem("not_allowed", BLOCKED)
         reading = Reading(self._store, self._vault, self._clock())
         await reading.unlock((schedule.content, schedule.metadata))
         stream = user_stream(schedule.user)
@@ -197,15 +206,15 @@ class Scheduler:
             chat_stream(schedule.chat),
             schedule_step(schedule.schedule, schedule.due, "send"),
             action,
-            basis=[Basis(stream, schedule.seq)],
+            basis=[Basis(stream, schedule.seq), *(between.basis if between else ())],
             rights="system",
             time=reading.now,
             key=own_key(schedule.content.value) if schedule.content is not None else None,
         )
 
     async def _sent_before(self, schedule: Schedule) -> int | None:
-        """The seq of the message, if it was sent before its key was destroyed: that happens when
-        its sender died, and its time was over, before the schedule was known to have fired."""
+        """The seq of the message, if it was sent before its key was destroyed, or before one of the
+        two blocked the other: then a scheduler died before it was known that it had fired."""
         await self._settle()
         command = schedule_step(schedule.schedule, schedule.due, "send")
         [found] = await self._store.scan(FEED, [Scan((command,), along="by_command", limit=1)])

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.commands import ScheduleMessage
 from domain.decider import Verdict
-from domain.ids import chat_stream
+from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
 from gateway import forms, writes
 from gateway.auth import Principal, bearer_token
@@ -309,6 +309,8 @@ class Socket:
             case frames.Send():
                 if request.scheduled_for is not None:
                     await self._catch_up()
+                elif await services.contacts.pair(chat):
+                    await self._catch_up(user_stream(user))
                 command = await writes.send(services, user, chat, request, request.id)
             case frames.Edit():
                 await self._catch_up()
@@ -322,6 +324,8 @@ class Socket:
                     services, user, chat, request.seq, request.id
                 )
             case frames.React():
+                if await services.contacts.pair(chat):
+                    await self._catch_up(user_stream(user))
                 command = await writes.react(
                     services, user, chat, request.seq, request.emoji, request.id
                 )
@@ -375,9 +379,13 @@ class Socket:
         place = (self.user, request.chat, kind)
         self._sockets.marks.mark(place, request.up_to, members_count, settled)
 
-    async def _catch_up(self) -> None:
-        """Wait until the read models have what this connection was told."""
-        await self._services.progress.wait(self._given, CATCH_UP)
+    async def _catch_up(self, stream: str | None = None) -> None:
+        """Wait until the read models have what this connection was told: of one stream, where a
+        write looks at no other, or of all."""
+        given = self._given
+        if stream is not None:
+            given = OrderedDict((s, seq) for s, seq in given.items() if s == stream)
+        await self._services.progress.wait(given, CATCH_UP)
 
     def _give(self, stream: str, seq: int) -> None:
         self._given[stream] = max(seq, self._given.get(stream, 0))

@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from domain.ids import chat_stream, split_stream, user_stream
+from gateway.contacts import Contacts
 from projections.chats import CHATS, MEMBERSHIPS, Chat
 from projections.hidden import HIDDEN
 from projections.marks import MARK_STEPS
@@ -65,6 +66,7 @@ class Hub:
     ) -> None:
         """`settle` returns once the read models hold all that was published when it was called."""
         self._store = store
+        self._contacts = Contacts(store)
         self._realtime = realtime
         self._settle = settle
         self._users: dict[str, set[Connection]] = {}
@@ -162,6 +164,10 @@ class Hub:
 
     async def _show(self, batch: Sequence[Publication]) -> None:
         hidden = await self._hidden_by(batch)
+        # Where one of two has blocked the other, typing and receipts don't pass.
+        apart = await self._contacts.apart(
+            {p.channel for p in batch if p.kind != "event" and self.members_count(p.channel) == 2}
+        )
         await self._open_rooms(batch)
         shown = 0
         for published in batch:
@@ -173,6 +179,8 @@ class Hub:
             match published.kind:
                 case "event":
                     self._show_event(published, hidden)
+                case "typing" | "receipt" if published.channel in apart:
+                    pass
                 case "receipt":
                     await self._show_receipt(published)
                 case _:

@@ -167,6 +167,11 @@ class Profile(Shape, frozen=True):
     erased: bool = False
 
 
+class Block(Shape, frozen=True):
+    user: str
+    blocked_at: str
+
+
 class Event(Shape, frozen=True):
     """An event as the feed and the frames show it."""
 

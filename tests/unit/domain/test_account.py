@@ -18,6 +18,7 @@ NEEDING_AN_ACCOUNT = [
     c.FileChat(chat="g", pinned=True),
     HIDE,
     UPLOAD,
+    c.BlockUser(user="bob"),
 ]
 
 
@@ -211,3 +212,22 @@ def test_an_account_is_small_whatever_the_user_has_done() -> None:
         user.writes(c.MarkRead(chat=chat, up_to=2), "ann")
         user.writes(c.HideMessage(chat=chat, message=2), "ann")
     assert user.state[ACCOUNT] == before
+
+
+# Blocks
+
+
+def test_blocking_stands_until_it_ends() -> None:
+    user = registered()
+    block, unblock = c.BlockUser(user="bob"), c.UnblockUser(user="bob")
+    assert user.leaves(unblock, "ann")
+    for _ in range(2):
+        assert user.writes(block, "ann") == [("user.blocked", {"user": "bob"})]
+        assert user.leaves(block, "ann")
+        assert user.writes(unblock, "ann") == [("user.unblocked", {"user": "bob"})]
+        assert user.leaves(unblock, "ann")
+
+
+def test_nobody_blocks_themselves() -> None:
+    verdict = registered().do(c.BlockUser(user="ann"), "ann")
+    assert (verdict.outcome.code, verdict.outcome.field) == ("invalid_request", "user")
