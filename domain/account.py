@@ -12,6 +12,7 @@ from domain import schedules
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
 from domain.refusals import (
+    NO_SUCH_USER,
     NOT_REGISTERED,
     SUSPENDED,
     UNCHANGED,
@@ -71,6 +72,8 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
         return USER_ERASED
     if account.suspended and command.rights == "client":
         return SUSPENDED
+    if isinstance(action, c.SuspendUser | c.ResumeUser):
+        return _suspend(account, action, command.rights)
     if isinstance(action, c.PutProfile):
         return _put_profile(account, action)
     if not account.registered:
@@ -104,6 +107,16 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
     if isinstance(action, schedules.OfSchedule):
         return schedules.decide(state, action, command, now)
     return invalid("do", "A user's stream does not take this action.")
+
+
+def _suspend(account: Account, action: c.SuspendUser | c.ResumeUser, rights: c.Rights) -> Decision:
+    if rights not in ("moderator", "operator"):
+        return not_allowed("Only an operator suspends or resumes.")
+    if not account.registered:
+        return NO_SUCH_USER
+    if isinstance(action, c.SuspendUser):
+        return UNCHANGED if account.suspended else [e.UserSuspended(reason=action.reason)]
+    return [e.UserResumed()] if account.suspended else UNCHANGED
 
 
 def _put_profile(account: Account, action: c.PutProfile) -> Decision:

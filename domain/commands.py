@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from domain.envelope import Basis
 from domain.events import ChatKind, History, MessageKind, Sealable
 
-Rights = Literal["client", "moderator", "operator", "system"]
+Rights = Literal["client", "moderator", "auditor", "operator", "system"]
 Role = Literal["admin", "member"]
 OutcomeStatus = Literal["accepted", "unchanged", "refused"]
 
@@ -186,7 +186,34 @@ class UnblockUser(Action, frozen=True, tag="unblock_user"):
     user: str
 
 
+class SuspendUser(Action, frozen=True, tag="suspend_user"):
+    reason: Sealable = None
+
+
+class ResumeUser(Action, frozen=True, tag="resume_user"):
+    pass
+
+
 # To an operator's stream
+
+
+class OrderSuspension(Action, frozen=True, tag="order_suspension"):
+    user: str
+
+
+class LiftSuspension(Action, frozen=True, tag="lift_suspension"):
+    user: str
+
+
+class NoteRemoval(Action, frozen=True, tag="note_removal"):
+    chat: str
+    message: int
+
+
+class NoteReading(Action, frozen=True, tag="note_reading"):
+    what: str
+    of: str | None = None
+    as_of: str | None = None
 
 
 class NoteImport(Action, frozen=True, tag="note_import"):
@@ -218,6 +245,12 @@ AnyAction = (
     | FireSchedule
     | BlockUser
     | UnblockUser
+    | SuspendUser
+    | ResumeUser
+    | OrderSuspension
+    | LiftSuspension
+    | NoteRemoval
+    | NoteReading
     | NoteImport
 )
 

@@ -26,6 +26,7 @@ from gateway.http import (
     me,
     members,
     messages,
+    moderation,
     reactions,
     receipts,
     scheduled,
@@ -59,6 +60,7 @@ ROUTERS = tuple(
         scheduled,
         blocks,
         users,
+        moderation,
         health,
         dev,
     )

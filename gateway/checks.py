@@ -209,6 +209,16 @@ async def visible_message(services: Services, user: str, chat: str, seq: int) ->
     return message
 
 
+async def deletable(services: Services, user: str, chat: str, seq: int) -> bool:
+    """Whether a member may delete a message for everyone, as its sender or as an admin."""
+    try:
+        access = await access_to(reading(services), user, chat)
+        message = await one_visible(reading(services), access, seq)
+    except NotFound:
+        return False
+    return message.sender == user or access.membership.role == "admin"
+
+
 async def sendable(
     services: Services, user: str, chat: str, reply_to: int | None, media: str | None
 ) -> list[Basis]:

@@ -20,7 +20,7 @@ from domain.ids import (
     split_stream,
     user_stream,
 )
-from gateway import actions, checks, forms
+from gateway import actions, checks, forms, moderation
 from gateway.problems import Problem
 from gateway.services import Services
 from projections.messages import Message, own_key
@@ -188,8 +188,11 @@ async def edit(
 
 
 async def delete_for_everyone(
-    services: Services, user: str, chat: str, seq: int, key: str | None
+    services: Services, user: str, chat: str, seq: int, key: str | None, *, moderates: bool = False
 ) -> c.Command:
+    """`moderates` says that the user may do so anywhere, which then is put on record."""
+    if moderates and not await checks.deletable(services, user, chat, seq):
+        return await moderation.remove(services, user, chat, seq, key)
     return await _to_chat(services, user, chat, c.DeleteMessage(message=seq), key)
 
 

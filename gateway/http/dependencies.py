@@ -47,6 +47,7 @@ class Call:
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
         self.user = principal.user
+        self.scopes = principal.scopes
         self.key = ""
 
     def reading(self) -> Reading:
@@ -70,10 +71,14 @@ class Call:
             Problem: it was refused.
         """
         done = await self.services.commander.execute(command)
+        self.tell_of(done)
+        return done
+
+    def tell_of(self, done: Done) -> None:
+        """Give the answer the headers of a write."""
         self.tell("Hansard-Position", done.position)
         if done.replayed:
             self.tell("Idempotent-Replayed", "true")
-        return done
 
     async def write(self, command: Command) -> Done:
         """Have a command carried out, and wait until its effect can be read.
@@ -132,22 +137,41 @@ async def reader(request: Request) -> Call:
     return call
 
 
-async def writer(request: Request, *, to: str | None = None, registers: bool = False) -> Call:
+async def writer(
+    request: Request, *, to: str | None = None, registers: bool = False, exempt: str | None = None
+) -> Call:
     """A user who asks to write.
 
     Args:
         request: the request.
         to: the chat that a message is sent to, whose size counts.
         registers: whether it may be a user's first request.
+        exempt: the scope whose holders need not be registered.
     """
     call = await authenticated(request)
     cost = 1 if to is None else await call.lookups.send_cost(call.user, to)
     await limit(call, "writes", cost)
     await _reach_positions(call)
     if not registers:
-        await call.lookups.admit(call.user)
-    call.key = _idempotency_key(request)
-    call.tell("Idempotency-Key", call.key)
+        await call.lookups.admit(call.user, unregistered=exempt in call.scopes)
+    _take_key(call)
+    return call
+
+
+async def holder(request: Request, scope: str, kind: Kind) -> Call:
+    """Who holds a scope and asks to read or to write; they need not be a registered user.
+
+    Raises:
+        Problem: `not_allowed` without the scope.
+    """
+    call = await authenticated(request)
+    await limit(call, kind)
+    if scope not in call.scopes:
+        raise Problem("not_allowed", f"This needs a token with the scope {scope}.")
+    await _reach_positions(call)
+    await call.lookups.admit(call.user, unregistered=True)
+    if kind == "writes":
+        _take_key(call)
     return call
 
 
@@ -198,6 +222,11 @@ async def _reach_positions(call: Call) -> None:
     for stream, seq in call.services.positions.decode(",".join(sent)):
         positions[stream] = max(seq, positions.get(stream, 0))
     await checks.reach(call.services, positions)
+
+
+def _take_key(call: Call) -> None:
+    call.key = _idempotency_key(call.request)
+    call.tell("Idempotency-Key", call.key)
 
 
 def _idempotency_key(request: Request) -> str:

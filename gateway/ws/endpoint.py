@@ -15,7 +15,7 @@ from domain.decider import Verdict
 from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
 from gateway import forms, writes
-from gateway.auth import Principal, bearer_token
+from gateway.auth import MODERATE, Principal, bearer_token
 from gateway.commander import Done, carried_out
 from gateway.limits import client_address
 from gateway.lookups import Lookups, send_cost
@@ -115,6 +115,11 @@ class Socket:
     def user(self) -> str:
         assert self._principal is not None
         return self._principal.user
+
+    @property
+    def _scopes(self) -> frozenset[str]:
+        assert self._principal is not None
+        return self._principal.scopes
 
     # What the hub tells
 
@@ -228,6 +233,8 @@ class Socket:
         self._attached = True
         try:
             await self._greet(hello)
+        except Problem as problem:
+            self._session.reject(problem)
         except (Behind, Stale, StoreError):
             self._session.error(None, Problem("unavailable", "Come back shortly."))
             self.close(session.RESTART, "the read models can't be read")
@@ -235,6 +242,8 @@ class Socket:
     async def _greet(self, hello: frames.Hello) -> None:
         services = self._services
         await services.hub.attach(self)
+        # A suspension that came before the connection was heard of is not told to it.
+        await Lookups(services.store).admit(self.user)
         reading = Reading(services.store, services.vault, services.clock())
         missed = await feeds.missed(reading, self.user, hello.resume)
         welcome = frames.Welcome(
@@ -320,8 +329,9 @@ class Socket:
                 await self._catch_up()
                 command = await writes.delete_for_me(services, user, chat, request.seq, request.id)
             case frames.Delete():
+                moderates = MODERATE in self._scopes
                 command = await writes.delete_for_everyone(
-                    services, user, chat, request.seq, request.id
+                    services, user, chat, request.seq, request.id, moderates=moderates
                 )
             case frames.React():
                 if await services.contacts.pair(chat):

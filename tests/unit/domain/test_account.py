@@ -231,3 +231,28 @@ def test_blocking_stands_until_it_ends() -> None:
 def test_nobody_blocks_themselves() -> None:
     verdict = registered().do(c.BlockUser(user="ann"), "ann")
     assert (verdict.outcome.code, verdict.outcome.field) == ("invalid_request", "user")
+
+
+# Suspending
+
+
+@pytest.mark.parametrize("rights", ["moderator", "operator"])
+def test_a_suspension_stands_until_it_ends(rights: c.Rights) -> None:
+    user = registered()
+    assert user.leaves(c.ResumeUser(), "olga", rights)
+    assert user.writes(c.SuspendUser(reason="spam"), "olga", rights) == [
+        ("user.suspended", {"reason": "spam"})
+    ]
+    assert user.leaves(c.SuspendUser(), "olga", rights)
+    assert user.refuses(HIDE, "ann") == "suspended"
+    assert user.writes(c.ResumeUser(), "olga", rights) == [("user.resumed", {})]
+    user.writes(HIDE, "ann")
+
+
+@pytest.mark.parametrize("action", [c.SuspendUser(), c.ResumeUser()], ids=repr)
+def test_only_operators_suspend(action: c.Action) -> None:
+    assert registered().refuses(action, "ann") == "not_allowed"
+    assert registered().refuses(action, "eve") == "not_allowed"
+    assert registered().refuses(action, "olga", "auditor") == "not_allowed"
+    assert Stream("users/ann").refuses(action, "olga", "moderator") == "user_not_found"
+    assert after(e.UserErased(keys=[])).refuses(action, "olga", "operator") == "user_erased"
