@@ -30,11 +30,13 @@ from domain.state import (
     Filed,
     Hidden,
     Media,
+    Report,
     Standing,
     State,
     block_part,
     hidden_part,
     media_part,
+    report_part,
     schedule_part,
     standing_part,
 )
@@ -53,6 +55,8 @@ def needs(action: c.Action) -> tuple[str, ...]:
             return (media_part(action.media),)
         case c.BlockUser() | c.UnblockUser():
             return (block_part(action.user),)
+        case c.ReportMessage():
+            return (report_part(action.chat, action.message),)
     if isinstance(action, schedules.OfSchedule):
         return (schedule_part(action.schedule),)
     return ()
@@ -104,6 +108,10 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
             return UNCHANGED if _blocks(state, action.user) else [e.UserBlocked(user=action.user)]
         case c.UnblockUser():
             return [e.UserUnblocked(user=action.user)] if _blocks(state, action.user) else UNCHANGED
+        case c.ReportMessage():
+            if report_part(action.chat, action.message) in state:
+                return UNCHANGED
+            return [e.MessageReported(**msgspec.structs.asdict(action))]
     if isinstance(action, schedules.OfSchedule):
         return schedules.decide(state, action, command, now)
     return invalid("do", "A user's stream does not take this action.")
@@ -198,6 +206,8 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
             return {media_part(event.media): Media()}
         case e.UserBlocked() | e.UserUnblocked():
             return {block_part(event.user): Block(stands=isinstance(event, e.UserBlocked))}
+        case e.MessageReported():
+            return {report_part(event.chat, event.message): Report()}
     return schedules.evolve(state, event)
 
 

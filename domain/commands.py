@@ -186,6 +186,12 @@ class UnblockUser(Action, frozen=True, tag="unblock_user"):
     user: str
 
 
+class ReportMessage(Action, frozen=True, tag="report_message"):
+    chat: str
+    message: int
+    reason: Sealable
+
+
 class SuspendUser(Action, frozen=True, tag="suspend_user"):
     reason: Sealable = None
 
@@ -245,6 +251,7 @@ AnyAction = (
     | FireSchedule
     | BlockUser
     | UnblockUser
+    | ReportMessage
     | SuspendUser
     | ResumeUser
     | OrderSuspension

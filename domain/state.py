@@ -41,6 +41,10 @@ def block_part(user: str) -> str:
     return f"blocks/{user}"
 
 
+def report_part(chat: str, seq: int) -> str:
+    return f"reports/{chat}/{seq}"
+
+
 class Head(msgspec.Struct, frozen=True, tag="head", array_like=True):
     """Where a stream ends: `prev` is the hash the next event will carry, `ordinal` the number of
     messages sent so far."""
@@ -119,7 +123,11 @@ class Block(msgspec.Struct, frozen=True, tag="block", array_like=True):
     stands: bool
 
 
-Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule | Block
+class Report(msgspec.Struct, frozen=True, tag="report", array_like=True):
+    """The user has reported this message."""
+
+
+Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule | Block | Report
 State = Mapping[str, Part]
 Changes = dict[str, Part]
 

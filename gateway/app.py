@@ -16,6 +16,7 @@ from domain import asyncapi
 from gateway import openapi, problems
 from gateway.checks import missing
 from gateway.http import (
+    audit,
     blocks,
     chats,
     dev,
@@ -29,6 +30,7 @@ from gateway.http import (
     moderation,
     reactions,
     receipts,
+    reports,
     scheduled,
     search,
     users,
@@ -59,8 +61,10 @@ ROUTERS = tuple(
         me,
         scheduled,
         blocks,
+        reports,
         users,
         moderation,
+        audit,
         health,
         dev,
     )

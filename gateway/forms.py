@@ -99,6 +99,10 @@ class ReactionForm(Form, frozen=True):
     emoji: Emoji
 
 
+class ReportForm(Form, frozen=True):
+    reason: Reason
+
+
 class SuspensionForm(Form, frozen=True):
     reason: Reason | None = None
 

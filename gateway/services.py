@@ -1,5 +1,6 @@
 """What the gateway works with; put together once, where the process starts."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from gateway.cursor import CursorCodec
 from gateway.limits import Limiter
 from gateway.position import PositionCodec
 from gateway.ws.hub import Hub
+from projections.audit.record import Record
 from projections.progress import Progress
 from projections.store.port import ReadStore
 from projections.vault import Vault
@@ -57,6 +59,11 @@ class Services:
     health: Health
     policy: Policy
     clock: Callable[[], str]
+    record: Record
+
+    @cached_property
+    def audit_turn(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(1)
 
     @cached_property
     def contacts(self) -> Contacts:

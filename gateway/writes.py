@@ -221,6 +221,19 @@ async def delete_for_me(
     return await services.commander.command(user, stream, command, action, basis=basis)
 
 
+async def report(
+    services: Services, user: str, chat: str, seq: int, form: forms.ReportForm, key: str | None
+) -> c.Command:
+    """The reason is free text of the reporter, and sealed under their key."""
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.visible_message(services, user, chat, seq)
+    message = await _unless_decided(services, command, check, None)
+    basis = [Basis(chat_stream(chat), message.seq)] if message is not None else []
+    action = c.ReportMessage(chat=chat, message=seq, reason=form.reason)
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
 async def mark(
     services: Services, user: str, chat: str, up_to: int, kind: MarkKind, key: str | None
 ) -> c.Command:

@@ -16,6 +16,7 @@ from projections import (
     media,
     messages,
     profiles,
+    reports,
     schedules,
     search,
 )
@@ -33,6 +34,7 @@ MODELS: tuple[ReadModel, ...] = (
     hidden.MODEL,
     media.MODEL,
     blocks.MODEL,
+    reports.MODEL,
     marks.MODEL,
     profiles.MODEL,
     chats.MODEL,
@@ -50,6 +52,7 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     hidden.HIDDEN,
     media.MEDIA,
     blocks.BLOCKS,
+    reports.REPORTS,
     marks.MARK_STEPS,
     marks.MARKS,
     chats.MEMBERSHIPS,

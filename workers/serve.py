@@ -124,6 +124,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 else None,
             ),
             clock=now,
+            record=core.event_log,
         )
     await authenticator.aclose()
     await realtime.close()

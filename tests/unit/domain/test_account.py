@@ -19,6 +19,7 @@ NEEDING_AN_ACCOUNT = [
     HIDE,
     UPLOAD,
     c.BlockUser(user="bob"),
+    c.ReportMessage(chat="g", message=2, reason="rude"),
 ]
 
 
@@ -256,3 +257,15 @@ def test_only_operators_suspend(action: c.Action) -> None:
     assert registered().refuses(action, "olga", "auditor") == "not_allowed"
     assert Stream("users/ann").refuses(action, "olga", "moderator") == "user_not_found"
     assert after(e.UserErased(keys=[])).refuses(action, "olga", "operator") == "user_erased"
+
+
+# Reports
+
+
+def test_a_message_is_reported_once() -> None:
+    user = registered()
+    report = c.ReportMessage(chat="g", message=2, reason="rude")
+    data = {"chat": "g", "message": 2, "reason": "rude"}
+    assert user.writes(report, "ann") == [("message.reported", data)]
+    assert user.leaves(c.ReportMessage(chat="g", message=2, reason="very rude"), "ann")
+    user.writes(c.ReportMessage(chat="g", message=3, reason="rude"), "ann")
