@@ -41,6 +41,7 @@ from gateway.metrics import Metrics
 from gateway.problems import Problem, problem_response
 from gateway.services import Services
 from gateway.ws.endpoint import Sockets
+from projections.audit.record import RecordError
 from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
 from projections.views.reading import NotFound
@@ -101,6 +102,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(NotFound, _on_not_found)
     app.add_exception_handler(StoreError, _on_unavailable)
     app.add_exception_handler(KeyringError, _on_unavailable)
+    app.add_exception_handler(RecordError, _on_unavailable)
     app.add_middleware(Surround, metrics=app.state.metrics, sockets=app.state.sockets)
     if services.policy.cors_origins:
         app.add_middleware(

@@ -44,9 +44,8 @@ RETRY = 5
 
 #: Refusals that say nothing of the message.
 _TRANSIENT = frozenset(("unavailable", "outcome_unknown", "too_late"))
-#: Refusals that a sending comes to when it is repeated after its key was destroyed, or after one of
-#: the two has blocked the other.
-_LATER = frozenset((USER_ERASED.code, MESSAGE_DELETED.code, KEY_REUSED.code, "not_allowed"))
+#: Refusals that a sending comes to when it is repeated after its key was destroyed.
+_KEY_GONE = frozenset((USER_ERASED.code, MESSAGE_DELETED.code, KEY_REUSED.code))
 
 
 class Scheduler:
@@ -167,7 +166,7 @@ class Scheduler:
         except Problem as problem:
             if problem.code in _TRANSIENT:
                 raise
-            seq = await self._sent_before(schedule) if problem.code in _LATER else None
+            seq = await self._sent_before(schedule) if problem.code in _KEY_GONE else None
             if seq is None:
                 return c.FireSchedule(schedule=schedule.schedule, refusal=problem.code)
             return c.FireSchedule(schedule=schedule.schedule, seq=seq)
@@ -213,8 +212,8 @@ class Scheduler:
         )
 
     async def _sent_before(self, schedule: Schedule) -> int | None:
-        """The seq of the message, if it was sent before its key was destroyed, or before one of the
-        two blocked the other: then a scheduler died before it was known that it had fired."""
+        """The seq of the message, if it was sent before its key was destroyed: that happens when
+        its sender died, and its time was over, before the schedule was known to have fired."""
         await self._settle()
         command = schedule_step(schedule.schedule, schedule.due, "send")
         [found] = await self._store.scan(FEED, [Scan((command,), along="by_command", limit=1)])

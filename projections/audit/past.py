@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
 from domain.commands import Outcome
-from domain.envelope import Envelope, decode
+from domain.envelope import Envelope
 from domain.ids import chat_stream, user_stream
 from projections import destroyed_keys, feed, search
-from projections.audit.record import Record
+from projections.audit.record import Record, read
 from projections.catalogue import COLLECTIONS, MODELS
 from projections.chats import MEMBERSHIPS
 from projections.engine import Engine
@@ -61,6 +61,7 @@ class Past:
         Raises:
             TooMuch: there are too many events.
             Stale: one of them can't be folded.
+            RecordError: one can't be read.
         """
         for stream in streams:
             if stream not in self._brought:
@@ -70,7 +71,7 @@ class Past:
     async def _fold(self, stream: str) -> None:
         after = 0
         while records := await self._record.read_stream(stream, after, _PAGE):
-            events = [e for e in map(decode, records) if e.time <= self.reading.now]
+            events = [e for e in map(read, records) if e.time <= self.reading.now]
             self._left -= len(events)
             if self._left < 0:
                 raise TooMuch

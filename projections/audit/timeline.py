@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from domain.catalogue import SEALED_FIELDS
-from domain.envelope import Envelope, chain_next, decode
-from projections.audit.record import Record
+from domain.envelope import Envelope, chain_next
+from projections.audit.record import Record, read
 from projections.vault import Vault
 from projections.views.shapes import Listing, Recorded
 
@@ -22,11 +22,15 @@ async def page(
     limit: int = 50,
 ) -> Listing[Recorded]:
     """Events from an instant (inclusive) to another (exclusive). `after` is the `next` of the page
-    before."""
+    before.
+
+    Raises:
+        RecordError: they can't be read.
+    """
     if since is not None and after == 0:
         after = await _last_before(record, stream, since)
     records = await record.read_stream(stream, after, limit + 1)
-    found = [(decode(one), one) for one in records]
+    found = [(read(one), one) for one in records]
     wanted = [(e, one) for e, one in found if until is None or e.time < until]
     shown: list[tuple[Envelope, bytes, dict[str, Any]]] = [
         (e, one, msgspec.json.decode(e.data)) for e, one in wanted[:limit]
@@ -43,7 +47,7 @@ async def _last_before(record: Record, stream: str, instant: str) -> int:
 
     async def earlier(seq: int) -> bool:
         records = await record.read_stream(stream, seq - 1, 1)
-        return bool(records) and decode(records[0]).time < instant
+        return bool(records) and read(records[0]).time < instant
 
     low, high = 0, 1
     while await earlier(high):

@@ -291,6 +291,10 @@ class TestIntegrity:
                     "DELETE FROM stored_events WHERE originator_id = ? AND originator_version = 1",
                     (f"users/{bob.user}",),
                 )
+                log.execute(
+                    "UPDATE stored_events SET state = ? WHERE originator_id = ?",
+                    (b"nonsense", f"users/{ann.user}"),
+                )
             log.close()
             fresh_server.start()
             found = await ask(one, "verify", stream=stream)
@@ -298,5 +302,9 @@ class TestIntegrity:
             assert found["fault"] == f"{stream}/3: what comes before it was changed"
             place = {"seq": kept["seq"], "hash": kept["hash"]}
             assert not (await ask(one, "verify", stream=stream, **place))["ok"]
+            refused(
+                await one.get("/v1/audit/timeline", params={"stream": f"users/{ann.user}"}),
+                "unavailable",
+            )
             gone = await ask(one, "verify", stream=f"users/{bob.user}")
             assert gone["fault"] == f"users/{bob.user}/1 is missing"
