@@ -236,3 +236,18 @@ async def test_sends_at_the_same_time_are_all_checked(server: HansardServer) -> 
             *(ann.post(f"/v1/chats/{c}/messages", json=text()) for c in (closed, free) * 10)
         )
         assert [answer.status_code for answer in answers] == [403, 201] * 10
+
+
+async def test_the_record_says_what_the_check_has_seen(server: HansardServer) -> None:
+    async with (
+        people(server, "ann", "bob") as (ann, bob),
+        Person(server, "auditor", "hansard:audit") as auditor,
+    ):
+        chat = await ann.chat(bob, kind="direct")
+        await block(bob, ann)
+        await unblock(bob, ann)
+        await ann.say(chat, "hello")
+        path, stream = "/v1/audit/timeline", f"chats/{chat}"
+        events = shown(await auditor.get(path, params={"stream": stream}))["items"]
+        seen = {basis["stream"]: basis["seq"] for basis in events[-1]["basis"]}
+        assert seen == {f"users/{ann.user}": 1, f"users/{bob.user}": 3}
