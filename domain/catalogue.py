@@ -49,6 +49,8 @@ PUBLISHED: dict[tuple[str, int], type[e.Event]] = {
     ("media.uploaded", 1): e.MediaUploaded,
     ("record.read", 1): e.RecordRead,
     ("message.removed", 1): e.MessageRemoved,
+    ("suspension.ordered", 1): e.SuspensionOrdered,
+    ("suspension.lifted", 1): e.SuspensionLifted,
     ("erasure.ordered", 1): e.ErasureOrdered,
     ("data.imported", 1): e.DataImported,
 }

@@ -253,6 +253,14 @@ class MessageRemoved(Event, frozen=True):
     message: int
 
 
+class SuspensionOrdered(Event, frozen=True):
+    user: str
+
+
+class SuspensionLifted(Event, frozen=True):
+    user: str
+
+
 class ErasureOrdered(Event, frozen=True):
     user: str
 

@@ -37,6 +37,14 @@ def schedule_part(schedule: str) -> str:
     return f"schedules/{schedule}"
 
 
+def block_part(user: str) -> str:
+    return f"blocks/{user}"
+
+
+def report_part(chat: str, seq: int) -> str:
+    return f"reports/{chat}/{seq}"
+
+
 class Head(msgspec.Struct, frozen=True, tag="head", array_like=True):
     """Where a stream ends: `prev` is the hash the next event will carry, `ordinal` the number of
     messages sent so far."""
@@ -109,7 +117,17 @@ class Schedule(msgspec.Struct, frozen=True, tag="schedule", array_like=True):
     status: Literal["scheduled", "cancelled", "claimed", "fired"] = "scheduled"
 
 
-Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule
+class Block(msgspec.Struct, frozen=True, tag="block", array_like=True):
+    """Whether the user has blocked another now; it stays when that has ended."""
+
+    stands: bool
+
+
+class Report(msgspec.Struct, frozen=True, tag="report", array_like=True):
+    """The user has reported this message."""
+
+
+Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule | Block | Report
 State = Mapping[str, Part]
 Changes = dict[str, Part]
 

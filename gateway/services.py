@@ -1,18 +1,22 @@
 """What the gateway works with; put together once, where the process starts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from gateway.auth import Authenticator
 from gateway.commander import Commander
+from gateway.contacts import Contacts
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter
 from gateway.media.links import LinkCodec
 from gateway.media.uploads import Uploads
 from gateway.position import PositionCodec
 from gateway.ws.hub import Hub
+from projections.audit.record import Record
 from projections.objects import Objects
 from projections.progress import Progress
 from projections.store.port import ReadStore
@@ -60,8 +64,14 @@ class Services:
     links: LinkCodec
     objects: Objects
     uploads: Uploads
+    contacts: Contacts
     hub: Hub
     settle: Callable[[], Awaitable[None]]
     health: Health
     policy: Policy
     clock: Callable[[], str]
+    record: Record
+
+    @cached_property
+    def audit_turn(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(1)

@@ -7,6 +7,7 @@ there, so that a document that has seen an event says that all others have, too.
 from typing import Any
 
 from projections import (
+    blocks,
     chats,
     destroyed_keys,
     feed,
@@ -15,6 +16,7 @@ from projections import (
     media,
     messages,
     profiles,
+    reports,
     schedules,
     search,
 )
@@ -31,6 +33,8 @@ MODELS: tuple[ReadModel, ...] = (
     destroyed_keys.MODEL,
     hidden.MODEL,
     media.MODEL,
+    blocks.MODEL,
+    reports.MODEL,
     marks.MODEL,
     profiles.MODEL,
     chats.MODEL,
@@ -48,6 +52,8 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     hidden.HIDDEN,
     media.MEDIA,
     media.MEDIA_HOLDERS,
+    blocks.BLOCKS,
+    reports.REPORTS,
     marks.MARK_STEPS,
     marks.MARKS,
     chats.MEMBERSHIPS,

@@ -8,6 +8,7 @@ from typing import Literal
 from domain.instants import to_millis
 from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
+from gateway.contacts import Contacts
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
 from gateway.media.links import LinkCodec
@@ -98,7 +99,8 @@ async def _work(
 
 @contextlib.asynccontextmanager
 async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
-    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle)
+    contacts = Contacts(core.store)
+    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle, contacts)
     counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
     objects = _objects(settings)
@@ -116,6 +118,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
             objects=objects,
             uploads=uploads,
+            contacts=contacts,
             hub=hub,
             settle=core.settle,
             health=_health(core, lambda: hub.connections),
@@ -131,6 +134,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 else None,
             ),
             clock=now,
+            record=core.event_log,
         )
     uploads.close()
     await authenticator.aclose()

@@ -42,11 +42,12 @@ class Call:
     `key` is the idempotency key of a write: the client's, or one made here.
     """
 
-    def __init__(self, request: Request, user: str) -> None:
+    def __init__(self, request: Request, user: str, scopes: frozenset[str] = frozenset()) -> None:
         self.request = request
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
         self.user = user
+        self.scopes = scopes
         self.key = ""
 
     def reading(self) -> Reading:
@@ -70,10 +71,14 @@ class Call:
             Problem: it was refused.
         """
         done = await self.services.commander.execute(command)
+        self.tell_of(done)
+        return done
+
+    def tell_of(self, done: Done) -> None:
+        """Give the answer the headers of a write."""
         self.tell("Hansard-Position", done.position)
         if done.replayed:
             self.tell("Idempotent-Replayed", "true")
-        return done
 
     async def write(self, command: Command) -> Done:
         """Have a command carried out, and wait until its effect can be read.
@@ -149,7 +154,12 @@ async def linked_reader(request: Request, link: str | None) -> Call:
 
 
 async def writer(
-    request: Request, *, kind: Kind = "writes", to: str | None = None, registers: bool = False
+    request: Request,
+    *,
+    kind: Kind = "writes",
+    to: str | None = None,
+    registers: bool = False,
+    exempt: str | None = None,
 ) -> Call:
     """A user who asks to write.
 
@@ -158,15 +168,32 @@ async def writer(
         kind: the rate it counts under.
         to: the chat that a message is sent to, whose size counts.
         registers: whether it may be a user's first request.
+        exempt: the scope whose holders need not be registered.
     """
     call = await authenticated(request)
     cost = 1 if to is None else await call.lookups.send_cost(call.user, to)
     await limit(call, kind, cost)
     await _reach_positions(call)
     if not registers:
-        await call.lookups.admit(call.user)
-    call.key = _idempotency_key(request)
-    call.tell("Idempotency-Key", call.key)
+        await call.lookups.admit(call.user, unregistered=exempt in call.scopes)
+    _take_key(call)
+    return call
+
+
+async def holder(request: Request, scope: str, kind: Kind) -> Call:
+    """Who holds a scope and asks to read or to write; they need not be a registered user.
+
+    Raises:
+        Problem: `not_allowed` without the scope.
+    """
+    call = await authenticated(request)
+    await limit(call, kind)
+    if scope not in call.scopes:
+        raise Problem("not_allowed", f"This needs a token with the scope {scope}.")
+    await _reach_positions(call)
+    await call.lookups.admit(call.user, unregistered=True)
+    if kind == "writes":
+        _take_key(call)
     return call
 
 
@@ -184,7 +211,7 @@ async def authenticated(request: Request) -> Call:
         if error.status == 401:
             await _count_unauthenticated(request)
         raise
-    return Call(request, principal.user)
+    return Call(request, principal.user, principal.scopes)
 
 
 async def limit(call: Call, kind: Kind, cost: int = 1) -> None:
@@ -221,6 +248,11 @@ async def _reach_positions(call: Call) -> None:
     for stream, seq in call.services.positions.decode(",".join(sent)):
         positions[stream] = max(seq, positions.get(stream, 0))
     await checks.reach(call.services, positions)
+
+
+def _take_key(call: Call) -> None:
+    call.key = _idempotency_key(call.request)
+    call.tell("Idempotency-Key", call.key)
 
 
 def _idempotency_key(request: Request) -> str:

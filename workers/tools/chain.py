@@ -2,8 +2,7 @@
 
 import msgspec
 
-from domain.catalogue import UnknownEvent, decode_data
-from domain.envelope import chain_next, chain_start, decode
+from domain import chain
 from domain.state import HEAD, Head
 from workers.log.port import EmbeddedLog
 
@@ -36,32 +35,20 @@ async def streams_of(log: EmbeddedLog, newest: int | None) -> tuple[list[str], l
 
 async def broken(log: EmbeddedLog, stream: str) -> str | None:
     """The first fault of a stream, or None: a gap, a changed record, one that nobody can read."""
-    seq, prev, time = 0, chain_start(stream), ""
-    while records := await log.read_stream(stream, seq, _PAGE):
+    last = chain.start(stream)
+    while records := await log.read_stream(stream, last.seq, _PAGE):
         for record in records:
-            seq += 1
-            place = f"{stream}/{seq}"
             try:
-                envelope = decode(record)
-                decode_data(envelope)
-            except UnknownEvent as error:
-                return f"{place}: {error} is not known here"
-            except ValueError:
-                return f"{place} can't be read"
-            if envelope.id != place or envelope.seq != seq or envelope.stream != stream:
-                return f"{place} is missing: {envelope.id} is in its place"
-            if envelope.prev != prev:
-                return f"{place}: what comes before it was changed"
-            if envelope.time < time:
-                return f"{place}: its time goes back"
-            prev, time = chain_next(record), envelope.time
+                last = chain.follow(stream, last, record)
+            except chain.Broken as fault:
+                return str(fault)
     # The last record has no other after it: what the decider keeps of the stream's end tells.
     states, _ = await log.recall([(stream, HEAD)], [])
     head = states.get((stream, HEAD))
     if not isinstance(head, Head):
         return f"{stream} has no head"
-    if head.seq > seq and not await log.read_stream(stream, seq, 1):
-        return f"{stream}/{seq + 1} is missing"
-    if head.seq == seq and head.prev != prev:
-        return f"{stream}/{seq} was changed"
+    if head.seq > last.seq and not await log.read_stream(stream, last.seq, 1):
+        return f"{stream}/{last.seq + 1} is missing"
+    if head.seq == last.seq and head.prev != last.hash:
+        return f"{stream}/{last.seq} was changed"
     return None

@@ -107,6 +107,8 @@ EXPECTED: dict[str, e.Event] = {
     ),
     "record.read.v1": e.RecordRead(what="as-of", of="users/ann", as_of="2024-01-01T00:00:00.000Z"),
     "message.removed.v1": e.MessageRemoved(chat=CHAT, message=8),
+    "suspension.ordered.v1": e.SuspensionOrdered(user="ann"),
+    "suspension.lifted.v1": e.SuspensionLifted(user="ann"),
     "erasure.ordered.v1": e.ErasureOrdered(user="ann"),
     "data.imported.v1": e.DataImported(source="old.ndjson", lines={"message": 3, "user": 2}),
 }
