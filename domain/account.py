@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from domain import commands as c
 from domain import events as e
-from domain import schedules
+from domain import notifications, schedules
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
 from domain.refusals import (
@@ -23,6 +23,7 @@ from domain.refusals import (
 )
 from domain.state import (
     ACCOUNT,
+    NOTIFYING,
     Account,
     Changes,
     Filed,
@@ -50,6 +51,8 @@ def needs(action: c.Action) -> tuple[str, ...]:
             return (media_part(action.media),)
     if isinstance(action, schedules.OfSchedule):
         return (schedule_part(action.schedule),)
+    if isinstance(action, notifications.OfNotifications):
+        return (NOTIFYING,)
     return ()
 
 
@@ -93,6 +96,8 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
             return [e.MediaUploaded(**msgspec.structs.asdict(action))]
     if isinstance(action, schedules.OfSchedule):
         return schedules.decide(state, action, command, now)
+    if isinstance(action, notifications.OfNotifications):
+        return notifications.decide(state, action, command)
     return invalid("do", "A user's stream does not take this action.")
 
 
@@ -169,7 +174,7 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
             return {hidden_part(event.chat, event.message): Hidden()}
         case e.MediaUploaded():
             return {media_part(event.media): Media()}
-    return schedules.evolve(state, event)
+    return schedules.evolve(state, event) or notifications.evolve(state, event)
 
 
 def _with_standing(state: State, chat: str, **changed: object) -> Changes:

@@ -30,6 +30,7 @@ _PATHS: dict[str, Schema] = {
     "chat": {"type": "string", "minLength": 1, "maxLength": 128},
     "user": {"type": "string", "minLength": 1, "maxLength": 128},
     "seq": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+    "device": {"type": "string", "minLength": 1, "maxLength": 128},
     "schedule": {"type": "string", "minLength": 1, "maxLength": 128},
 }
 _TEXT: Schema = {"type": "string"}

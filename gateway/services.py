@@ -10,6 +10,7 @@ from gateway.commander import Commander
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter
 from gateway.position import PositionCodec
+from gateway.push_endpoints import PushHosts
 from gateway.ws.hub import Hub
 from projections.progress import Progress
 from projections.store.port import ReadStore
@@ -28,6 +29,7 @@ class Policy:
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     dev_secret: str | None = None
+    push_hosts: PushHosts = field(default_factory=PushHosts)
 
 
 @dataclass(frozen=True)

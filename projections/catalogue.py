@@ -9,11 +9,13 @@ from typing import Any
 from projections import (
     chats,
     destroyed_keys,
+    devices,
     feed,
     hidden,
     marks,
     media,
     messages,
+    notifications,
     profiles,
     schedules,
     search,
@@ -24,12 +26,14 @@ from projections.outcomes import OUTCOMES
 from projections.store.port import Collection
 
 MODELS: tuple[ReadModel, ...] = (
+    notifications.MODEL,
     messages.MODEL,
     schedules.MODEL,
     search.MODEL,
     feed.MODEL,
     destroyed_keys.MODEL,
     hidden.MODEL,
+    devices.MODEL,
     media.MODEL,
     marks.MODEL,
     profiles.MODEL,
@@ -39,6 +43,7 @@ MODELS: tuple[ReadModel, ...] = (
 COLLECTIONS: tuple[Collection[Any], ...] = (
     OUTCOMES,
     DEAD_LETTERS,
+    notifications.NOTIFICATIONS,
     messages.MESSAGES,
     schedules.SCHEDULES,
     search.MESSAGE_WORDS,
@@ -46,6 +51,8 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     feed.FEED,
     destroyed_keys.DESTROYED_KEYS,
     hidden.HIDDEN,
+    devices.ATTENTION,
+    devices.DEVICES,
     media.MEDIA,
     marks.MARK_STEPS,
     marks.MARKS,

@@ -293,6 +293,15 @@ def schedule_id(request: Request) -> str:
     return _named(request, "schedule", _ID, "schedule_not_found")
 
 
+def device_id(request: Request) -> str:
+    """The device that the path names.
+
+    Raises:
+        Problem: `not_found` when there can't be one of this name.
+    """
+    return _named(request, "device", _ID, "not_found")
+
+
 def _named(request: Request, name: str, pattern: re.Pattern[str], code: str) -> str:
     value = str(request.path_params[name])
     if pattern.fullmatch(value) is None:

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.events import ChatKind, History, MessageKind
+from domain.notifications import Kind as NotificationKind
 
 T = TypeVar("T")
 
@@ -90,6 +91,34 @@ class Schedule(Shape, frozen=True):
     seq: int | None
     code: str | None
     erased: bool = False
+
+
+class Notification(Shape, frozen=True):
+    """`message` is what was said, what a reaction is to, or the newest unread message of the
+    chat; null for an invitation. `id` orders them."""
+
+    id: str
+    kind: NotificationKind
+    chat: str
+    message: int | None
+    actor: str
+    time: str
+    read: bool
+
+
+class Channels(Shape, frozen=True):
+    push: bool
+    email: bool
+
+
+class Preferences(Shape, frozen=True):
+    """How a user is told of what, by kind."""
+
+    mention: Channels
+    reply: Channels
+    reaction: Channels
+    group_invite: Channels
+    message: Channels
 
 
 class Version(Shape, frozen=True):

@@ -7,7 +7,16 @@ import pytest
 
 from domain.ids import chat_stream, user_stream
 from projections.search_query import parse_query
-from projections.views import chats, conversation, feeds, inbox, people, receipts, searching
+from projections.views import (
+    chats,
+    conversation,
+    feeds,
+    inbox,
+    notifications,
+    people,
+    receipts,
+    searching,
+)
 from projections.views.reading import NotFound, Reading
 from projections.views.shapes import Listing, Place
 from tests.contract.views.brute_force import BruteForce, Query
@@ -26,6 +35,7 @@ async def all_agrees(reading: Reading, brute: BruteForce, user: str, limit: int)
             await _nothing_is_seen(reading, user, chat)
         else:
             await _chat_agrees(reading, brute, user, chat, limit)
+    await _notifications_agree(reading, brute, user, limit)
     await _search_agrees(reading, brute, user, limit)
     await _feeds_agree(reading, brute, user, limit)
     everyone = [event.id for event in brute.log if event.type == "user.registered"]
@@ -53,6 +63,17 @@ async def _inbox_agrees(reading: Reading, brute: BruteForce, user: str, limit: i
     for archived in (True, False):
         rows = plain((await inbox.page(reading, user, archived=archived)).items)
         assert rows == [row for row in expected if row["archived"] == archived]
+
+
+async def _notifications_agree(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:
+    expected = brute.notifications(user)
+    assert plain((await notifications.page(reading, user, limit=10_000)).items) == expected
+    paged = await _walk(lambda after: notifications.page(reading, user, after=after, limit=limit))
+    assert paged == expected
+    for row in expected:
+        assert await notifications.is_row(reading, user, row["id"])
+        other = row["id"].replace("-000", "-100")
+        assert not await notifications.is_row(reading, user, other)
 
 
 async def _nothing_is_seen(reading: Reading, user: str, chat: str) -> None:
