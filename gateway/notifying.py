@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,10 +12,14 @@ from domain import commands as c
 from domain.events import Channel
 from domain.ids import user_stream
 from gateway import checks, forms
+from gateway.auth import Principal
+from gateway.email_links import is_of
 from gateway.problems import invalid_request
 from gateway.push_endpoints import BadEndpoint
 from gateway.services import Services
+from projections.profiles import PROFILES
 from projections.views.notifications import is_row
+from projections.views.people import verified_address
 
 _AUTH_BYTES = 16
 
@@ -59,6 +64,57 @@ async def put_device(
 
 async def delete_device(services: Services, user: str, device: str, key: str | None) -> c.Command:
     return await _to_self(services, user, c.RemoveDevice(device=device), key)
+
+
+async def vouched(services: Services, principal: Principal) -> c.Command | None:
+    """The command that records an address as verified, if the token says that it is the user's and
+    that is news."""
+    claimed = principal.email
+    if claimed is None or not principal.email_verified:
+        return None
+    return await _verified(
+        services, principal.user, lambda own: own.casefold() == claimed.casefold()
+    )
+
+
+async def followed(services: Services, token: str) -> c.Command | None:
+    """The command that records an address as verified, whose link was followed; None if it is
+    verified already.
+
+    Raises:
+        Problem: `invalid_request` for what is no link of the user's present address.
+    """
+    proof = services.email_links.read(token, services.clock())
+    if proof is not None:
+        address, verified = await _address(services, proof.user)
+        if address is not None and is_of(proof, address):
+            if verified is not None:
+                return None
+            return await _verified(services, proof.user, lambda own: is_of(proof, own))
+    raise invalid_request("token", "This link has expired, or is for another address.")
+
+
+async def _verified(
+    services: Services, user: str, proven: Callable[[str], bool]
+) -> c.Command | None:
+    address, verified = await _address(services, user)
+    if address is None or verified is not None or not proven(address):
+        return None
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, None)
+    action = c.VerifyEmail(email=address)
+    return await services.commander.command(user, stream, command, action, rights="system")
+
+
+async def _address(services: Services, user: str) -> tuple[str | None, str | None]:
+    """A user's address, and the same once it was verified."""
+    reading = checks.reading(services)
+    profile = (await reading.get(PROFILES, [(user,)])).get((user,))
+    if profile is None:
+        return None, None
+    await reading.unlock((profile.email, profile.verified_email))
+    address = reading.open(user_stream(user), "email", profile.email).value
+    return address, verified_address(reading, profile)
 
 
 async def _to_self(

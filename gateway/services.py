@@ -1,6 +1,6 @@
 """What the gateway works with; put together once, where the process starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -8,6 +8,7 @@ from typing import Literal
 from gateway.auth import Authenticator
 from gateway.commander import Commander
 from gateway.cursor import CursorCodec
+from gateway.email_links import EmailLinks
 from gateway.limits import Limiter
 from gateway.position import PositionCodec
 from gateway.push_endpoints import PushHosts
@@ -20,7 +21,7 @@ from projections.vault import Vault
 @dataclass(frozen=True)
 class Policy:
     """The settings that the gateway goes by. `dev_secret` is the token secret while the server made
-    it itself and listens on loopback only."""
+    it itself and listens on loopback only, `push_key` what browsers subscribe with."""
 
     directory: Literal["all", "shared", "off"] = "all"
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
@@ -30,17 +31,20 @@ class Policy:
     jwt_audience: str | None = None
     dev_secret: str | None = None
     push_hosts: PushHosts = field(default_factory=PushHosts)
+    push_key: str = ""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How the process is; each function answers at once. Ages are in seconds."""
+    """How the process is; each function answers at once. Ages are in seconds. `told` counts what
+    became of notifications, by channel and outcome."""
 
     stale: Callable[[], Sequence[str]]
     behind: Callable[[], int]
     lag: Callable[[], float]
     waiting: Callable[[], int]
     problems: Callable[[], Sequence[str]] = field(default=lambda: ())
+    told: Callable[[], Mapping[tuple[str, str], int]] = field(default=lambda: {})
 
 
 @dataclass(frozen=True)
@@ -55,5 +59,6 @@ class Services:
     cursors: CursorCodec
     hub: Hub
     health: Health
+    email_links: EmailLinks
     policy: Policy
     clock: Callable[[], str]

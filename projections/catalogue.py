@@ -22,6 +22,7 @@ from projections import (
 )
 from projections.dead_letters import DEAD_LETTERS
 from projections.fold import ReadModel
+from projections.outbox import OUTBOX
 from projections.outcomes import OUTCOMES
 from projections.store.port import Collection
 
@@ -43,6 +44,7 @@ MODELS: tuple[ReadModel, ...] = (
 COLLECTIONS: tuple[Collection[Any], ...] = (
     OUTCOMES,
     DEAD_LETTERS,
+    *OUTBOX,
     notifications.NOTIFICATIONS,
     messages.MESSAGES,
     schedules.SCHEDULES,

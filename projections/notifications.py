@@ -4,15 +4,13 @@ Whether a row still stands, and whether it was read, is found out when it is sho
 """
 
 from collections.abc import Iterable
-from typing import Literal
 
 from domain import events as e
+from domain.notifications import Kind
 from projections.chats import MEMBERSHIPS
 from projections.fold import Made, ReadModel, Seen, WorkingSet
 from projections.messages import MESSAGES
 from projections.store.port import Collection, Document, Index, Ref
-
-Kind = Literal["mention", "reply", "reaction", "group_invite"]
 
 
 class Notification(Document, frozen=True):

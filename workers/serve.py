@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from socket import socket
 
@@ -15,12 +16,14 @@ from gateway.app import create_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
+from gateway.push_endpoints import PushHosts
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
 from projections.realtime import open_realtime
 from workers.embedded import Core, now, now_millis, open_core, running
 from workers.fanout import Fanout
 from workers.keys import KeyDestroyer
+from workers.notifier import open_notifier
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, open_secrets
 from workers.settings import Settings
@@ -97,10 +100,12 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
     hub = Hub(core.store, realtime, core.settle)
     fanout = Fanout(core.event_log, realtime, core.store, core.vault, now)
     scheduler = Scheduler(core.store, core.vault, core.commander, core.progress, core.settle, now)
+    told: Counter[tuple[str, str]] = Counter()
+    notifier, email_links, push_key = open_notifier(core, settings, secrets, told)
     destroyer = KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
     authenticator = _authenticator(settings, secrets)
     await destroyer.start()
-    async with running(hub.run(), fanout.run(), scheduler.run(), destroyer.run()):
+    async with running(hub.run(), fanout.run(), scheduler.run(), destroyer.run(), notifier.run()):
         yield Services(
             store=core.store,
             vault=core.vault,
@@ -111,7 +116,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             hub=hub,
-            health=_health(core),
+            health=_health(core, told),
+            email_links=email_links,
             policy=Policy(
                 directory=settings.directory,
                 trusted_proxies=settings.trusted_proxies,
@@ -122,6 +128,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 dev_secret=secrets.jwt_secret
                 if secrets.made_here and settings.on_loopback
                 else None,
+                push_hosts=PushHosts(settings.push_hosts),
+                push_key=push_key,
             ),
             clock=now,
         )
@@ -129,7 +137,7 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
     await realtime.close()
 
 
-def _health(core: Core) -> Health:
+def _health(core: Core, told: Counter[tuple[str, str]]) -> Health:
     def lag() -> float:
         oldest = core.projector.oldest_not_shown
         return 0.0 if oldest is None else max(0.0, (now_millis() - to_millis(oldest)) / 1000)
@@ -139,6 +147,7 @@ def _health(core: Core) -> Health:
         behind=lambda: sum(core.projector.behind().values()),
         lag=lag,
         waiting=lambda: core.decider.waiting,
+        told=lambda: told,
     )
 
 

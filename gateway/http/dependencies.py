@@ -46,6 +46,7 @@ class Call:
         self.request = request
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
+        self.principal = principal
         self.user = principal.user
         self.key = ""
 

@@ -1,17 +1,40 @@
 """What a user is told of, and how: the list, preferences and devices."""
 
+from typing import Annotated
+
+import msgspec
 from fastapi import APIRouter
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.ids import user_stream
 from gateway import forms, notifying
-from gateway.http.dependencies import Call, answer, body, device_id, query, reader, writer
+from gateway.http.dependencies import (
+    Call,
+    answer,
+    body,
+    device_id,
+    query,
+    reader,
+    services_of,
+    writer,
+)
 from gateway.http.pages import MAX_LIMIT, Cursors, Page, PageQuery
 from gateway.openapi import documented
 from projections.views import notifications, shapes
 
 router = APIRouter()
+
+
+class PushKey(msgspec.Struct, frozen=True):
+    """The server's VAPID key (RFC 8292) in base64url, for `applicationServerKey`."""
+
+    public_key: str
+
+
+class LinkQuery(msgspec.Struct, frozen=True):
+    token: Annotated[str, Meta(max_length=2048)]
 
 
 @router.get(
@@ -89,6 +112,24 @@ async def delete_device(request: Request) -> Response:
     call = await writer(request)
     command = await notifying.delete_device(call.services, call.user, device_id(request), call.key)
     return await call.write_silently(command)
+
+
+@router.get("/v1/push", **documented(answers={200: PushKey}, public=True))
+async def read_push_key(request: Request) -> Response:
+    """The key that a browser subscribes to Web Push with."""
+    return answer(PushKey(services_of(request).policy.push_key))
+
+
+@router.get(
+    "/v1/email/verify", **documented(query=LinkQuery, answers={200: "text/plain"}, public=True)
+)
+async def verify_email(request: Request) -> Response:
+    """The link of the mail that asks whether an address is the user's."""
+    services = services_of(request)
+    command = await notifying.followed(services, query(request, LinkQuery).token)
+    if command is not None:
+        await services.commander.execute(command)
+    return Response("Thank you. This address is verified.\n", media_type="text/plain")
 
 
 async def _preferences(call: Call) -> Response:

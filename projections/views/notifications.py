@@ -53,9 +53,9 @@ async def page(
     """What a user was told of, newest first. `after` is the `next` of the page before."""
     below = str(after[0]) if after is not None else None
     mark = (await attention(reading, [user]))[user].read_up_to
-    rows = [_shown(told) for told in await _rows(reading, user, below, limit + 1, blocked)]
-    chats = await access_to_all(reading, user)
-    rows += [_of_chat(message, mark) for message in (await newest_unread(reading, chats)).values()]
+    told = await _rows(reading, user, below, limit + 1, blocked)
+    rows = [_shown(one.row, one.read) for one in told]
+    rows += [_shown(row, row_id(row) <= mark) for row in await _of_chats(reading, user)]
     wanted = sorted(
         (row for row in rows if below is None or row.id < below),
         key=lambda row: row.id,
@@ -63,6 +63,14 @@ async def page(
     )
     items = wanted[:limit]
     return shapes.Listing(items=items, next=(items[-1].id,) if len(wanted) > limit else None)
+
+
+async def newest(
+    reading: Reading, user: str, limit: int, blocked: Blocked = nobody
+) -> list[Notification]:
+    """The newest rows of a user, and those of all chats with unread messages."""
+    told = await _rows(reading, user, None, limit, blocked)
+    return [*(one.row for one in told), *await _of_chats(reading, user)]
 
 
 async def standing(
@@ -171,6 +179,11 @@ async def is_row(reading: Reading, user: str, id: str) -> bool:
     )
 
 
+async def _of_chats(reading: Reading, user: str) -> list[Notification]:
+    unread = await newest_unread(reading, await access_to_all(reading, user))
+    return [of_message(user, message) for message in unread.values()]
+
+
 async def _rows(
     reading: Reading, user: str, below: str | None, wanted: int, blocked: Blocked
 ) -> list[Told]:
@@ -194,27 +207,33 @@ def _read_in_chat(row: Notification, access: Access) -> bool:
     return row.event <= max(mark.read_up_to, access.membership.sent) or seen_with
 
 
-def _shown(told: Told) -> shapes.Notification:
-    row = told.row
+def of_message(user: str, message: Message) -> Notification:
+    """A row that tells of a message because it is unread; the read model has none of these."""
+    return Notification(
+        seq=message.seq,
+        user=user,
+        chat=message.chat,
+        event=message.message,
+        place=place(message.sent_at, message.chat, message.message),
+        kind="message",
+        actor=message.sender,
+        time=message.sent_at,
+        message=message.message,
+    )
+
+
+def row_id(row: Notification) -> str:
+    """What clients know a row by."""
+    return row.place + (_OF_CHAT if row.kind == "message" else "")
+
+
+def _shown(row: Notification, read: bool) -> shapes.Notification:
     return shapes.Notification(
-        id=row.place,
+        id=row_id(row),
         kind=row.kind,
         chat=row.chat,
         message=row.message,
         actor=row.actor,
         time=row.time,
-        read=told.read,
-    )
-
-
-def _of_chat(message: Message, read_up_to: str) -> shapes.Notification:
-    id = place(message.sent_at, message.chat, message.message) + _OF_CHAT
-    return shapes.Notification(
-        id=id,
-        kind="message",
-        chat=message.chat,
-        message=message.message,
-        actor=message.sender,
-        time=message.sent_at,
-        read=id <= read_up_to,
+        read=read,
     )

@@ -1,0 +1,143 @@
+"""Tells people of what happened in their chats, by Web Push and mail."""
+
+import hmac
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gateway.commander import Commander
+from gateway.email_addresses import parse_address
+from gateway.email_links import EmailLinks
+from gateway.push_endpoints import PushHosts
+from projections.progress import Progress
+from projections.store.port import ReadStore
+from projections.vault import Vault
+from projections.views.notifications import Blocked, nobody
+from projections.views.reading import Reading
+from workers.embedded import Core, now
+from workers.log.port import EventLog
+from workers.notifier.digests import Digests
+from workers.notifier.intake import Intake
+from workers.notifier.letters import Letters
+from workers.notifier.notifier import Notifier
+from workers.notifier.pushes import Pushes
+from workers.notifier.queue import Queue
+from workers.notifier.rounds import Rounds
+from workers.notifier.smtp import Smtp
+from workers.notifier.told import Telling
+from workers.notifier.verifications import Verifications
+from workers.notifier.webpush import WebPush
+from workers.secrets_file import Secrets
+from workers.settings import Settings
+
+
+class Manner(NamedTuple):
+    """How people are told. Delays are in seconds; without `smtp` there are no mails."""
+
+    content: bool
+    push_delay: int
+    mail_delay: int
+    public_url: str
+    sender: str
+    smtp: Smtp | None
+    web_push: WebPush
+    links: EmailLinks
+
+
+def open_notifier(
+    core: Core, settings: Settings, secrets: Secrets, counts: Counter[tuple[str, str]]
+) -> tuple[Notifier, EmailLinks, str]:
+    """The notifier by the settings, the links of its mails, and its public key for push messages.
+    It counts, by channel and outcome, in `counts`."""
+    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    sender = settings.mail_from or "hansard@localhost"
+    key = hmac.digest(secrets.master_key, b"notifier", "sha256")
+    links = EmailLinks(key, public_url)
+    subject = settings.vapid_subject or f"mailto:{sender}"
+    web_push = WebPush(secrets.vapid_key, subject, PushHosts(settings.push_hosts), now)
+    manner = Manner(
+        content=settings.notify_content,
+        push_delay=settings.push_delay,
+        mail_delay=settings.mail_delay,
+        public_url=public_url,
+        sender=sender,
+        smtp=Smtp(settings.smtp_url) if settings.smtp_url is not None else None,
+        web_push=web_push,
+        links=links,
+    )
+    notifier = make_notifier(
+        core.event_log,
+        core.store,
+        core.vault,
+        core.progress,
+        core.commander,
+        manner,
+        now,
+        key,
+        counts=counts,
+    )
+    return notifier, links, web_push.public_key()
+
+
+def make_notifier(
+    event_log: EventLog,
+    store: ReadStore,
+    vault: Vault,
+    progress: Progress,
+    commander: Commander,
+    manner: Manner,
+    clock: Callable[[], str],
+    key: bytes,
+    *,
+    counts: Counter[tuple[str, str]] | None = None,
+    blocked: Blocked = nobody,
+    jitter: Callable[[], float] = random.random,
+) -> Notifier:
+    """Put a notifier together.
+
+    Args:
+        clock: gives the present instant.
+        key: a secret that all notifiers of this log share.
+        counts: where it counts, by channel and outcome.
+        blocked: says between whom nothing is told.
+        jitter: as `Queue` takes it.
+    """
+    counts = Counter() if counts is None else counts
+
+    def reading() -> Reading:
+        return Reading(store, vault, clock())
+
+    queue = Queue(store, clock, jitter)
+    telling = Telling(blocked)
+    letters = Letters(parse_address(manner.sender), manner.links, manner.public_url, clock)
+    digests = Digests(
+        queue,
+        reading,
+        telling,
+        letters,
+        manner.smtp,
+        counts,
+        delay=manner.mail_delay,
+        content=manner.content,
+    )
+    address_key = hmac.digest(key, b"addresses", "sha256")
+    verifications = Verifications(queue, reading, letters, manner.smtp, counts, address_key)
+    return Notifier(
+        event_log,
+        queue,
+        Intake(queue, progress, reading, digests, verifications, manner.push_delay),
+        Rounds(queue, reading, telling, digests),
+        Pushes(
+            queue,
+            reading,
+            telling,
+            commander,
+            manner.web_push,
+            counts,
+            content=manner.content,
+        ),
+        digests,
+        verifications,
+        manner.web_push,
+    )
