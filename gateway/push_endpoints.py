@@ -1,11 +1,15 @@
 """Which addresses of push services are taken. They come from users, so they may be anything."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 MAX_CHARACTERS = 2048
 HTTPS_PORT = 443
+
+# RFC 6052: an IPv4 address behind a prefix. RFC 8215: the same for use within a network.
+_NAT64 = IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 
 
 class BadEndpoint(ValueError):
@@ -31,7 +35,7 @@ class PushHosts:
         """
         try:
             parts = urlsplit(endpoint)
-            host, port = parts.hostname, parts.port or HTTPS_PORT
+            host, port = parts.hostname, HTTPS_PORT if parts.port is None else parts.port
         except ValueError as error:
             raise BadEndpoint("This is no URL.") from error
         if parts.scheme != "https" or not host or parts.username is not None:
@@ -58,6 +62,12 @@ class PushHosts:
 def is_public(address: str) -> bool:
     """Whether an IP address can be reached from everywhere."""
     ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        if ip in _NAT64:
+            return is_public(str(IPv4Address(int(ip) & 0xFFFFFFFF)))
+        # Other addresses may be hidden in these.
+        if ip in _LOCAL_NAT64 or ip.ipv4_mapped or ip.sixtofour or ip.teredo:
+            return False
     return ip.is_global and not ip.is_multicast
 
 

@@ -249,12 +249,6 @@ class Settings(BaseSettings):
         } | given
 
     @model_validator(mode="after")
-    def _mail_from_somebody(self) -> Self:
-        if self.smtp_url is not None and self.mail_from is None:
-            raise ValueError("HANSARD_MAIL_FROM: HANSARD_SMTP_URL needs it")
-        return self
-
-    @model_validator(mode="after")
     def _pin_one_algorithm(self) -> Self:
         if self.jwt_secret is not None and self.jwt_jwks_url is not None:
             raise ValueError("HANSARD_JWT_SECRET and HANSARD_JWT_JWKS_URL: set only one of them")

@@ -4,7 +4,9 @@ import hmac
 import random
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from gateway.commander import Commander
 from gateway.email_addresses import parse_address
@@ -51,7 +53,7 @@ def open_notifier(
     """The notifier by the settings, the links of its mails, and its public key for push messages.
     It counts, by channel and outcome, in `counts`."""
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    sender = settings.mail_from or "hansard@localhost"
+    sender = settings.mail_from or _sender(public_url)
     key = hmac.digest(secrets.master_key, b"notifier", "sha256")
     links = EmailLinks(key, public_url)
     subject = settings.vapid_subject or f"mailto:{sender}"
@@ -78,6 +80,15 @@ def open_notifier(
         counts=counts,
     )
     return notifier, links, web_push.public_key()
+
+
+def _sender(public_url: str) -> str:
+    host = urlsplit(public_url).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return f"hansard@{host}"
+    return "hansard@localhost"
 
 
 def make_notifier(

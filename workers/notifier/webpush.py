@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives import serialization
-from py_vapid import Vapid02
+from py_vapid import Vapid02, VapidException
 from pywebpush import WebPusher, WebPushException
 
 from domain import instants
-from gateway.push_endpoints import BadEndpoint, PushHosts, is_public
+from gateway.push_endpoints import HTTPS_PORT, BadEndpoint, PushHosts, is_public
 from workers.notifier.channel import TAKEN, Sent
 
 #: What a push service must take, in bytes of text before encryption: 4,096 less what that adds.
@@ -48,6 +48,8 @@ class WebPush:
         """`key` is the private key, 32 bytes. `subject` tells push services whom to ask: a mailto:
         or https: URL. `trusted` holds the certificates trusted instead of the usual ones."""
         self._vapid = Vapid02.from_raw(urlsafe_b64encode(key))
+        # Its own check takes host names without a dot for wrong.
+        self._vapid.conf["no-strict"] = True
         self._subject = subject
         self._hosts = hosts
         self._clock = clock
@@ -77,13 +79,23 @@ class WebPush:
             endpoint = subscription["endpoint"]
             host, port = self._hosts.take(endpoint)
             body: bytes = WebPusher(subscription).encode(payload)["body"]
-        except (BadEndpoint, WebPushException, KeyError, TypeError, ValueError) as error:
+            claim = self._claim(
+                f"https://{host}" if port == HTTPS_PORT else f"https://{host}:{port}"
+            )
+        except (
+            BadEndpoint,
+            VapidException,
+            WebPushException,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             return Sent("refused", f"bad subscription: {type(error).__name__}")
         headers = {
-            **self._claim(f"https://{host}" if port == 443 else f"https://{host}:{port}"),
+            **claim,
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "Host": host if port == 443 else f"{host}:{port}",
+            "Host": host if port == HTTPS_PORT else f"{host}:{port}",
             "TTL": str(ttl),
             "Topic": topic,
             "Urgency": urgency,
@@ -93,7 +105,8 @@ class WebPush:
                 addresses = await self._addresses(host, port)
                 if not addresses:
                     return Sent("refused", "no public address")
-                return await self._post(httpx.URL(endpoint), host, addresses, headers, body)
+                url = httpx.URL(endpoint).copy_with(port=port)
+                return await self._post(url, host, addresses, headers, body)
         except (httpx.HTTPError, OSError) as error:
             return Sent("later", type(error).__name__)
         except (httpx.InvalidURL, UnicodeError) as error:
