@@ -12,6 +12,7 @@ from projections.devices import ATTENTION
 from tests.contract.notices import HOUR, PUSH_DELAY, Notices, Work, opened
 from tests.servers.push_service import NEVER
 from workers.notifier.queue import ATTEMPTS
+from workers.notifier.webpush import WebPush
 
 
 @pytest.fixture
@@ -292,6 +293,23 @@ async def test_nothing_goes_where_nothing_may_go(notices: Notices) -> None:
     await notices.wait(PUSH_DELAY)
     assert (bob.tried, notices.service.connections) == ([], 0)
     assert notices.counts == {("push", "dropped"): 2}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "outcome"),
+    [
+        # It has a public name, and a private address.
+        ("https://localhost/x", "no public address"),
+        (f"https://{'a' * 64}.example.org/x", "UnicodeError"),
+        ("https://[2606:4700::1]:65536/", "bad subscription: BadEndpoint"),
+    ],
+)
+async def test_where_a_message_can_not_go(notices: Notices, endpoint: str, outcome: str) -> None:
+    sender = WebPush(bytes(31) + b"\1", "mailto:a@b", PushHosts(), notices.clock)
+    subscription = notices.service.phone("x").subscription | {"endpoint": endpoint}
+    sent = await sender.send(subscription, b"x", topic="x", ttl=0, urgency="low")
+    await sender.aclose()
+    assert (sent.outcome, sent.reason) == ("refused", outcome)
 
 
 async def test_what_happened_before_the_first_start_is_past(tmp_path: Path) -> None:

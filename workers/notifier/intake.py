@@ -1,6 +1,6 @@
 """Reads events and notes down whom they are to be told to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from projections.devices import Attention
 from projections.notifications import NOTIFICATIONS, Notification
 from projections.outbox import PUSHES, ROUNDS, Push, Round
 from projections.progress import Progress, Stale
-from projections.store.port import Batch, Scan
+from projections.store.port import Scan
 from projections.views.notifications import attention
 from projections.views.reading import Reading
 from workers.log.port import LogBatch
@@ -37,7 +37,7 @@ class News(NamedTuple):
     """What a batch has to tell of: chats with the seqs of its events there, the newest message of
     each, and users who may have a new address."""
 
-    chats: Mapping[str, Sequence[int]]
+    chats: Mapping[str, Set[int]]
     newest: Mapping[str, int]
     addressed: Sequence[str]
 
@@ -78,11 +78,9 @@ class Intake:
         )
         await self._verifications.want(news.addressed, batch.partition)
         rounds = await self._rounds(reading, batch.partition, news.newest)
-        await self._queue.store.write(
-            Batch(
-                [(PUSHES, self._pushes(rows, known, batch.partition)), (ROUNDS, rounds)],
-                {CHECKPOINTS + batch.partition: batch.end},
-            )
+        await self._queue.write(
+            {PUSHES: self._pushes(rows, known, batch.partition), ROUNDS: rounds},
+            {CHECKPOINTS + batch.partition: batch.end},
         )
 
     async def _seen(self, events: Sequence[Envelope]) -> list[Envelope]:
@@ -156,13 +154,13 @@ _TELLING = frozenset(
 
 
 def _news(events: Iterable[Envelope]) -> News:
-    chats: dict[str, list[int]] = {}
+    chats: dict[str, set[int]] = {}
     newest: dict[str, int] = {}
     addressed: dict[str, None] = {}
     for envelope in events:
         category, id = split_stream(envelope.stream)
         if category == "chats":
-            chats.setdefault(id, []).append(envelope.seq)
+            chats.setdefault(id, set()).add(envelope.seq)
             if envelope.type == "message.sent":
                 newest[id] = envelope.seq
         else:

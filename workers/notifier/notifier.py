@@ -25,7 +25,10 @@ from workers.notifier.webpush import WebPush
 log = structlog.get_logger()
 
 #: Events read at once.
-BATCH = 256
+BATCH = 1000
+#: Seconds to let events gather: there is time, and a batch costs much of what it costs whatever its
+#: size.
+GATHER = 0.25
 #: Seconds between looks at what is due.
 POLL = 1.0
 #: Seconds after which what failed is tried again.
@@ -122,6 +125,7 @@ class Notifier:
         while True:
             try:
                 await self._log.wait(partition, self._at[partition])
+                await asyncio.sleep(GATHER)
                 await self.take(partition)
             except (Behind, StoreError, LogError, KeyringError) as error:
                 log.warning("notifier_waits", partition=partition, error=str(error))

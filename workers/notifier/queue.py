@@ -1,7 +1,8 @@
 """Tasks in the read store: found when they are due, taken by one, put off when they fail."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -61,13 +62,23 @@ class Queue:
         changed = [
             msgspec.structs.replace(task, seq=task.seq + 1, **change(task)) for task in found
         ]
-        await self.store.write(Batch([(tasks, changed)], {}))
+        await self.write({tasks: changed})
         kept = await self.store.get(tasks, map(tasks.key_of, changed))
         return [task for task in changed if kept.get(tasks.key_of(task)) == task]
 
-    async def keep(self, tasks: Collection[T], *ended: T) -> None:
-        """Write what became of tasks that were taken."""
-        await self.store.write(Batch([(tasks, ended)], {}))
+    async def keep(self, tasks: Collection[T], ended: T) -> None:
+        """Write what became of a task that was taken."""
+        await self.write({tasks: [ended]})
+
+    async def write(
+        self,
+        tasks: Mapping[Collection[Any], Sequence[Task]],
+        checkpoints: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """Write tasks in this order, then checkpoints."""
+        await self.store.write(
+            Batch([(c, found) for c, found in tasks.items() if found], checkpoints)
+        )
 
     def done(self, task: T, **change: object) -> T:
         return msgspec.structs.replace(task, seq=task.seq + 1, waiting=False, token="", **change)

@@ -4,21 +4,23 @@ However many messages come, a chat's members are looked at once in a while only;
 a device and want to be told there is one push message a round.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from domain.notifications import wants
 from projections.chats import MEMBERSHIPS
-from projections.messages import MESSAGES, Message
-from projections.notifications import NOTIFICATIONS
-from projections.outbox import PUSHES, ROUNDS, Push, Round
-from projections.store.port import Batch, Scan
+from projections.devices import Attention
+from projections.messages import MESSAGES
+from projections.notifications import NOTIFICATIONS, Notification
+from projections.outbox import PUSHES, ROUNDS, Round
+from projections.store.port import Scan
 from projections.views.notifications import attention, of_message
 from projections.views.reading import Reading
 from workers.notifier.digests import Digests
 from workers.notifier.queue import Queue
 from workers.notifier.told import Telling, of, push_of
 
-BATCH = 16
+#: Rounds made at once.
+BATCH = 32
 
 
 class Rounds:
@@ -33,49 +35,64 @@ class Rounds:
     async def carry_out(self, partition: str) -> None:
         """Make the rounds that are due."""
         while found := await self._queue.due(ROUNDS, partition, BATCH):
-            for one in found:
-                await self._carry_out(one)
+            reading = self._reading()
+            rows = await self._rows(reading, found)
+            known = await attention(reading, {row.user for row in rows})
+            to_mail = [r.user for r in rows if wants(known[r.user].preferences, r.kind, "email")]
+            await self._digests.want(to_mail, partition)
+            pushes = [
+                push_of(row, device, partition, reading.now)
+                for row in await self._to_push(reading, rows, known)
+                for device in known[row.user].devices
+            ]
+            await self._queue.write(
+                {PUSHES: pushes, ROUNDS: [_ended(one, reading.now) for one in found]}
+            )
 
-    async def _carry_out(self, one: Round) -> None:
-        reading = self._reading()
-        place = (one.chat, one.event)
-        message = (await reading.get(MESSAGES, [place])).get(place)
-        pushes: list[Push] = []
-        if message is not None and not reading.gone(message):
-            pushes = await self._pushes(reading, one, message)
-        ended = Round(
-            seq=2 * one.event + 1,
-            chat=one.chat,
-            partition=one.partition,
-            event=one.event,
-            due=one.due,
-            waiting=False,
-            done_at=reading.now,
-        )
-        await self._queue.store.write(Batch([(PUSHES, pushes), (ROUNDS, [ended])], {}))
-
-    async def _pushes(self, reading: Reading, one: Round, message: Message) -> list[Push]:
-        [members] = await reading.scan(MEMBERSHIPS, [Scan((one.chat,), along="by_chat")])
-        users = [member.user for member in members if member.user != message.sender]
-        known = await attention(reading, users)
-        to_mail = [u for u in users if wants(known[u].preferences, "message", "email")]
-        if to_mail:
-            await self._digests.want(to_mail, one.partition)
-        to_push = [
-            u for u in users if known[u].devices and wants(known[u].preferences, "message", "push")
+    async def _rows(self, reading: Reading, rounds: Sequence[Round]) -> list[Notification]:
+        """The newest message of each chat, for each of its members but the sender."""
+        places = [(one.chat, one.event) for one in rounds]
+        messages = await reading.get(MESSAGES, places)
+        shown = [message for message in messages.values() if not reading.gone(message)]
+        scans = [Scan((message.chat,), along="by_chat") for message in shown]
+        members = await reading.scan(MEMBERSHIPS, scans)
+        return [
+            of_message(member.user, message)
+            for message, present in zip(shown, members, strict=True)
+            for member in present
+            if member.user != message.sender
         ]
-        rows = [of_message(user, message) for user in to_push]
+
+    async def _to_push(
+        self, reading: Reading, rows: Sequence[Notification], known: Mapping[str, Attention]
+    ) -> list[Notification]:
+        candidates = [
+            row
+            for row in rows
+            if known[row.user].devices and wants(known[row.user].preferences, row.kind, "push")
+        ]
         # Who is told of the same message for a better reason is not told twice.
-        others = await reading.get(NOTIFICATIONS, [(u, one.chat, one.event) for u in to_push])
+        others = await reading.get(NOTIFICATIONS, [(r.user, r.chat, r.event) for r in candidates])
         covered = {
-            row.user
-            for row in others.values()
+            key
+            for key, row in others.items()
             if row.standing and wants(known[row.user].preferences, row.kind, "push")
         }
-        still = await self._telling.still(reading, rows, "push")
+        still = await self._telling.still(reading, candidates, "push")
         return [
-            push_of(row, device, one.partition, reading.now)
-            for row in rows
-            if of(row) in still and row.user not in covered
-            for device in known[row.user].devices
+            row
+            for row in candidates
+            if of(row) in still and (row.user, row.chat, row.event) not in covered
         ]
+
+
+def _ended(one: Round, now: str) -> Round:
+    return Round(
+        seq=2 * one.event + 1,
+        chat=one.chat,
+        partition=one.partition,
+        event=one.event,
+        due=one.due,
+        waiting=False,
+        done_at=now,
+    )
