@@ -130,7 +130,7 @@ class PushService:
                 more = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
                 writer.write(f"HTTP/1.1 {status} x\r\ncontent-length: 0\r\n{more}\r\n".encode())
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, OSError):
             pass
         except Exception as fault:
             self.faults.append(fault)

@@ -1,5 +1,6 @@
 """People are told of things by a running server: a push service and a mail server get them."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,11 +35,13 @@ async def telling(
                 "SSL_CERT_FILE": str(push.certificate),
                 **environ,
             },
-        ).start()
+        )
+        # Both live in this process, and the server may ask for them at once.
+        await asyncio.to_thread(server.start)
         try:
             yield server, push, mail
         finally:
-            server.stop()
+            await asyncio.to_thread(server.stop)
 
 
 async def subscribe(person: Person, push: PushService, device: str = "phone") -> Any:
@@ -72,7 +75,7 @@ async def test_a_push_message_arrives_and_is_not_repeated_after_a_crash(tmp_path
         )
         assert sent_count is not None
         server.kill()
-        server.start()
+        await asyncio.to_thread(server.start)
         await ann.say(chat, "again", mentions=[bob.user])
         await push.arrived(phone, 3)
         assert len(set(phone.ids)) == 3 == len(phone.got)
