@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from domain import commands as c
 from domain import events as e
-from domain import schedules
+from domain import notifications, schedules
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
 from domain.refusals import (
@@ -24,6 +24,7 @@ from domain.refusals import (
 )
 from domain.state import (
     ACCOUNT,
+    NOTIFYING,
     Account,
     Block,
     Changes,
@@ -59,6 +60,8 @@ def needs(action: c.Action) -> tuple[str, ...]:
             return (report_part(action.chat, action.message),)
     if isinstance(action, schedules.OfSchedule):
         return (schedule_part(action.schedule),)
+    if isinstance(action, notifications.OfNotifications):
+        return (NOTIFYING,)
     return ()
 
 
@@ -114,6 +117,8 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
             return [e.MessageReported(**msgspec.structs.asdict(action))]
     if isinstance(action, schedules.OfSchedule):
         return schedules.decide(state, action, command, now)
+    if isinstance(action, notifications.OfNotifications):
+        return notifications.decide(state, action, command)
     return invalid("do", "A user's stream does not take this action.")
 
 
@@ -208,7 +213,7 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
             return {block_part(event.user): Block(stands=isinstance(event, e.UserBlocked))}
         case e.MessageReported():
             return {report_part(event.chat, event.message): Report()}
-    return schedules.evolve(state, event)
+    return schedules.evolve(state, event) or notifications.evolve(state, event)
 
 
 def _with_standing(state: State, chat: str, **changed: object) -> Changes:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.envelope import Basis
-from domain.events import ChatKind, History, MessageKind, Sealable
+from domain.events import Channel, ChatKind, History, MessageKind, Sealable
 
 Rights = Literal["client", "moderator", "auditor", "operator", "system"]
 Role = Literal["admin", "member"]
@@ -200,6 +200,33 @@ class ResumeUser(Action, frozen=True, tag="resume_user"):
     pass
 
 
+class PutPreferences(Action, frozen=True, tag="put_preferences"):
+    """kind -> channel -> wanted; what is left out stays as it is."""
+
+    preferences: dict[str, dict[Channel, bool]]
+
+
+class ReadNotifications(Action, frozen=True, tag="read_notifications"):
+    up_to: str
+
+
+class AddDevice(Action, frozen=True, tag="add_device"):
+    device: str
+    kind: Literal["webpush"]
+    subscription: Sealable
+
+
+class RemoveDevice(Action, frozen=True, tag="remove_device"):
+    """`fingerprint` is that of the only subscription which is meant, if one is."""
+
+    device: str
+    fingerprint: str | None = None
+
+
+class VerifyEmail(Action, frozen=True, tag="verify_email"):
+    email: Sealable
+
+
 # To an operator's stream
 
 
@@ -265,6 +292,11 @@ AnyAction = (
     | LiftSuspension
     | NoteRemoval
     | NoteReading
+    | PutPreferences
+    | ReadNotifications
+    | AddDevice
+    | RemoveDevice
+    | VerifyEmail
     | NoteImport
     | Unreadable
 )

@@ -211,6 +211,12 @@ class DeviceRemoved(Event, frozen=True):
     device: str
 
 
+class EmailVerified(Event, frozen=True):
+    """The address is the user's: a token said so, or the link that was sent there was followed."""
+
+    email: Sealable
+
+
 class UserBlocked(Event, frozen=True):
     user: str
 

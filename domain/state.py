@@ -10,11 +10,12 @@ from typing import Literal
 
 import msgspec
 
-from domain.events import ChatKind, History, MessageKind
+from domain.events import Channel, ChatKind, History, MessageKind
 
 HEAD = "head"
 ROSTER = "roster"
 ACCOUNT = "account"
+NOTIFYING = "notifications"
 
 
 def message_part(seq: int) -> str:
@@ -127,7 +128,28 @@ class Report(msgspec.Struct, frozen=True, tag="report", array_like=True):
     """The user has reported this message."""
 
 
-Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule | Block | Report
+class Notifying(msgspec.Struct, frozen=True, tag="notifying", array_like=True):
+    """What a user is told of: `preferences` are those that were set, by kind and channel,
+    `devices` the fingerprints of their subscriptions."""
+
+    read_up_to: str = ""
+    preferences: dict[str, dict[Channel, bool]] = {}
+    devices: dict[str, str] = {}
+
+
+Part = (
+    Head
+    | Roster
+    | Place
+    | Account
+    | Standing
+    | Hidden
+    | Media
+    | Schedule
+    | Block
+    | Report
+    | Notifying
+)
 State = Mapping[str, Part]
 Changes = dict[str, Part]
 

@@ -107,6 +107,41 @@ class SuspensionForm(Form, frozen=True):
     reason: Reason | None = None
 
 
+class NotificationMarkForm(Form, frozen=True):
+    up_to: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class ChannelsForm(Form, frozen=True, omit_defaults=True):
+    push: bool | UnsetType = UNSET
+    email: bool | UnsetType = UNSET
+
+
+class PreferencesForm(Form, frozen=True):
+    mention: ChannelsForm | UnsetType = UNSET
+    reply: ChannelsForm | UnsetType = UNSET
+    reaction: ChannelsForm | UnsetType = UNSET
+    group_invite: ChannelsForm | UnsetType = UNSET
+    message: ChannelsForm | UnsetType = UNSET
+
+
+class SubscriptionKeys(Form, frozen=True):
+    p256dh: Annotated[str, Meta(max_length=128)]
+    auth: Annotated[str, Meta(max_length=64)]
+
+
+class Subscription(Form, frozen=True, rename={"expiration_time": "expirationTime"}):
+    """A browser's `PushSubscription` as JSON; when it expires the push service will say."""
+
+    endpoint: str
+    keys: SubscriptionKeys
+    expiration_time: float | None = None
+
+
+class DeviceForm(Form, frozen=True):
+    kind: Literal["webpush"]
+    subscription: Subscription
+
+
 class DevTokenForm(Form, frozen=True):
     user: UserId
 

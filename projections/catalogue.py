@@ -10,11 +10,13 @@ from projections import (
     blocks,
     chats,
     destroyed_keys,
+    devices,
     feed,
     hidden,
     marks,
     media,
     messages,
+    notifications,
     profiles,
     reports,
     schedules,
@@ -22,16 +24,19 @@ from projections import (
 )
 from projections.dead_letters import DEAD_LETTERS
 from projections.fold import ReadModel
+from projections.outbox import OUTBOX
 from projections.outcomes import OUTCOMES
 from projections.store.port import Collection
 
 MODELS: tuple[ReadModel, ...] = (
+    notifications.MODEL,
     messages.MODEL,
     schedules.MODEL,
     search.MODEL,
     feed.MODEL,
     destroyed_keys.MODEL,
     hidden.MODEL,
+    devices.MODEL,
     media.MODEL,
     blocks.MODEL,
     reports.MODEL,
@@ -43,6 +48,8 @@ MODELS: tuple[ReadModel, ...] = (
 COLLECTIONS: tuple[Collection[Any], ...] = (
     OUTCOMES,
     DEAD_LETTERS,
+    *OUTBOX,
+    notifications.NOTIFICATIONS,
     messages.MESSAGES,
     schedules.SCHEDULES,
     search.MESSAGE_WORDS,
@@ -50,6 +57,8 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     feed.FEED,
     destroyed_keys.DESTROYED_KEYS,
     hidden.HIDDEN,
+    devices.ATTENTION,
+    devices.DEVICES,
     media.MEDIA,
     media.MEDIA_HOLDERS,
     blocks.BLOCKS,

@@ -72,6 +72,12 @@ def fanout() -> None:
 
 
 @app.command()
+def notifier() -> None:
+    """Tell people of what concerns them: push messages and mails."""
+    _work("notifier")
+
+
+@app.command()
 def scheduler() -> None:
     """Send what is due, end what has run out."""
     _work("scheduler")
@@ -283,7 +289,9 @@ def retry_(
         raise typer.Exit(EXIT_WRONG)
 
 
-def _work(role: Literal["gateway", "decider", "projector", "fanout", "scheduler"]) -> None:
+def _work(
+    role: Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"],
+) -> None:
     from workers.serve import serve as run
 
     def started(settings: Settings, _: object) -> None:

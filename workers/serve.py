@@ -2,6 +2,7 @@
 
 import contextlib
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from typing import Literal
 
@@ -13,6 +14,7 @@ from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
 from gateway.media.links import LinkCodec
 from gateway.media.uploads import Uploads
+from gateway.push_endpoints import PushHosts
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
 from projections.objects import Objects, ObjectsError, open_objects
@@ -23,13 +25,17 @@ from workers.fanout import Fanout
 from workers.http_server import HttpServer
 from workers.keys import KeyDestroyer
 from workers.log import is_shared, migrate_log
+from workers.notifier import email_links, open_notifier, push_key
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
 from workers.sweeper import Sweeper
 
-Role = Literal["gateway", "decider", "projector", "fanout", "scheduler"]
-ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "scheduler")
+Role = Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"]
+ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "notifier", "scheduler")
+
+#: What became of notifications, by channel and outcome.
+Told = Counter[tuple[str, str]]
 
 #: Seconds without any progress of the read models, while there is something to do, after which
 #: somebody has to look.
@@ -59,20 +65,22 @@ async def serve(
         if "decider" in roles and core.watch is not None:
             make_data_folder(settings.data_dir)
             stack.enter_context(DataLock(settings.data_dir))
-        await stack.enter_async_context(running(*await _work(core, settings, roles)))
+        told = Told()
+        work = await _work(core, settings, secrets, roles, told)
+        await stack.enter_async_context(running(*work))
         if "gateway" in roles:
-            services = await stack.enter_async_context(_gateway(core, settings, secrets))
+            services = await stack.enter_async_context(_gateway(core, settings, secrets, told))
             app = create_app(services)
             closing = app.state.sockets.close
         else:
-            app = create_worker_app(_health(core))
+            app = create_worker_app(_health(core, told))
             closing = _nothing
         await HttpServer(app, settings, lambda: started(settings, secrets), closing).serve()
         await core.deciders.drain()
 
 
 async def _work(
-    core: Core, settings: Settings, roles: Collection[Role]
+    core: Core, settings: Settings, secrets: Secrets, roles: Collection[Role], told: Told
 ) -> list[Coroutine[None, None, None]]:
     work: list[Coroutine[None, None, None]] = []
     if "decider" in roles:
@@ -84,6 +92,8 @@ async def _work(
         anew = core.watch is None
         fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
         work.append(fanout.run())
+    if "notifier" in roles:
+        work.append(open_notifier(core, settings, secrets, told).run())
     if "scheduler" in roles:
         scheduler = Scheduler(
             core.store, core.vault, core.commander, core.progress, core.settle, now
@@ -98,7 +108,9 @@ async def _work(
 
 
 @contextlib.asynccontextmanager
-async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
+async def _gateway(
+    core: Core, settings: Settings, secrets: Secrets, told: Told
+) -> AsyncIterator[Services]:
     contacts = Contacts(core.store)
     hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle, contacts)
     counters = open_limit_storage(settings.realtime_url)
@@ -121,7 +133,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             contacts=contacts,
             hub=hub,
             settle=core.settle,
-            health=_health(core, lambda: hub.connections),
+            health=_health(core, told, lambda: hub.connections),
+            email_links=email_links(settings, secrets),
             policy=Policy(
                 directory=settings.directory,
                 trusted_proxies=settings.trusted_proxies,
@@ -132,6 +145,8 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 dev_secret=secrets.jwt_secret
                 if secrets.made_here and settings.on_loopback
                 else None,
+                push_hosts=PushHosts(settings.push_hosts),
+                push_key=push_key(secrets),
             ),
             clock=now,
             record=core.event_log,
@@ -148,7 +163,7 @@ def _objects(settings: Settings) -> Objects:
         raise StartRefused(str(error)) from error
 
 
-def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
+def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) -> Health:
     watch = core.watch
     if watch is not None:
 
@@ -163,6 +178,7 @@ def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
             waiting=lambda: core.deciders.waiting,
             problems=problems,
             connections=connections,
+            told=lambda: told,
         )
 
     def lag() -> float:
@@ -175,6 +191,7 @@ def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
         lag=lag,
         waiting=lambda: core.deciders.waiting,
         connections=connections,
+        told=lambda: told,
     )
 
 

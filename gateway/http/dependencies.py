@@ -13,7 +13,7 @@ from starlette.responses import Response
 from domain.commands import Command
 from domain.ids import USER_ID, chat_stream, user_stream
 from gateway import checks, forms
-from gateway.auth import Unauthenticated, bearer_token
+from gateway.auth import Principal, Unauthenticated, bearer_token
 from gateway.commander import Done
 from gateway.limits import Kind, client_address, is_within
 from gateway.lookups import Lookups
@@ -42,12 +42,13 @@ class Call:
     `key` is the idempotency key of a write: the client's, or one made here.
     """
 
-    def __init__(self, request: Request, user: str, scopes: frozenset[str] = frozenset()) -> None:
+    def __init__(self, request: Request, user: str, principal: Principal | None = None) -> None:
         self.request = request
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
         self.user = user
-        self.scopes = scopes
+        self.principal = principal
+        self.scopes = principal.scopes if principal is not None else frozenset[str]()
         self.key = ""
 
     def reading(self) -> Reading:
@@ -211,7 +212,7 @@ async def authenticated(request: Request) -> Call:
         if error.status == 401:
             await _count_unauthenticated(request)
         raise
-    return Call(request, principal.user, principal.scopes)
+    return Call(request, principal.user, principal)
 
 
 async def limit(call: Call, kind: Kind, cost: int = 1) -> None:
@@ -365,6 +366,15 @@ def schedule_id(request: Request) -> str:
         Problem: `schedule_not_found` when there can't be one of this name.
     """
     return _named(request, "schedule", _ID, "schedule_not_found")
+
+
+def device_id(request: Request) -> str:
+    """The device that the path names.
+
+    Raises:
+        Problem: `not_found` when there can't be one of this name.
+    """
+    return _named(request, "device", _ID, "not_found")
 
 
 def _named(request: Request, name: str, pattern: re.Pattern[str], code: str) -> str:

@@ -31,6 +31,12 @@ async def blockers(store: ReadStore, user: str, others: Iterable[str]) -> set[st
     return {block.user for block in found.values() if block.blocked_at is not None}
 
 
+async def unwelcome(reading: Reading, pairs: Collection[Pair]) -> set[Pair]:
+    """Those of the pairs of users of whom the first has blocked the second."""
+    found = await reading.get(BLOCKS, pairs)
+    return {(block.user, block.other) for block in found.values() if block.blocked_at is not None}
+
+
 async def apart(store: ReadStore, pairs: Collection[Pair]) -> set[Pair]:
     """Those of the pairs of users of whom either has blocked the other."""
     keys: dict[Key, Pair] = {key: pair for pair in pairs for key in (pair, pair[::-1])}

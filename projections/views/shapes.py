@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from domain.envelope import Basis
 from domain.events import ChatKind, History, MessageKind
+from domain.notifications import Kind as NotificationKind
 
 T = TypeVar("T")
 
@@ -93,6 +94,34 @@ class Schedule(Shape, frozen=True):
     erased: bool = False
 
 
+class Notification(Shape, frozen=True):
+    """`message` is what was said, what a reaction is to, or the newest unread message of the
+    chat; null for an invitation. `id` orders them."""
+
+    id: str
+    kind: NotificationKind
+    chat: str
+    message: int | None
+    actor: str
+    time: str
+    read: bool
+
+
+class Channels(Shape, frozen=True):
+    push: bool
+    email: bool
+
+
+class Preferences(Shape, frozen=True):
+    """How a user is told of what, by kind."""
+
+    mention: Channels
+    reply: Channels
+    reaction: Channels
+    group_invite: Channels
+    message: Channels
+
+
 class Version(Shape, frozen=True):
     """What a message said from the instant `at` until the next version."""
 
@@ -158,13 +187,14 @@ class InboxRow(Shape, frozen=True):
 
 
 class Profile(Shape, frozen=True):
-    """`email` is there for the user alone."""
+    """`email`, and whether it was verified, is there for the user alone."""
 
     id: str
     name: str | None
     avatar: str | None
     registered_at: str
     email: str | None | UnsetType = UNSET
+    email_verified: bool | UnsetType = UNSET
     erased: bool = False
 
 

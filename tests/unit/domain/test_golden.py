@@ -91,6 +91,7 @@ EXPECTED: dict[str, e.Event] = {
     "notifications.read.v1": e.NotificationsRead(up_to="n-17"),
     "device.added.v1": e.DeviceAdded(device="phone", kind="webpush", subscription=BOX),
     "device.removed.v1": e.DeviceRemoved(device="phone"),
+    "email.verified.v1": e.EmailVerified(email=BOX),
     "user.blocked.v1": e.UserBlocked(user="eve"),
     "user.unblocked.v1": e.UserUnblocked(user="eve"),
     "message.reported.v1": e.MessageReported(chat=CHAT, message=8, reason=BOX),
