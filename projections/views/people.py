@@ -44,9 +44,7 @@ async def profiles(
     keys = [(user,) for user in dict.fromkeys(users)]
     found = await reading.get(PROFILES, keys)
     await reading.unlock(
-        field
-        for one in found.values()
-        for field in (one.name, one.email, one.avatar, one.verified_email)
+        field for one in found.values() for field in (one.name, one.email, one.avatar)
     )
     return [_shown(reading, found[key], asker) for key in keys if key in found]
 
@@ -62,7 +60,6 @@ def _shown(reading: Reading, profile: Profile, asker: str | None) -> shapes.Prof
         avatar=avatar.value,
         registered_at=profile.registered_at,
         email=reading.open(stream, "email", profile.email).value if own else UNSET,
-        email_verified=verified_address(reading, profile) is not None if own else UNSET,
         erased=profile.erased or name.erased or avatar.erased,
     )
 

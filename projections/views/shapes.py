@@ -187,14 +187,13 @@ class InboxRow(Shape, frozen=True):
 
 
 class Profile(Shape, frozen=True):
-    """`email`, and whether it was verified, is there for the user alone."""
+    """`email` is there for the user alone."""
 
     id: str
     name: str | None
     avatar: str | None
     registered_at: str
     email: str | None | UnsetType = UNSET
-    email_verified: bool | UnsetType = UNSET
     erased: bool = False
 
 
