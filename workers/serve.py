@@ -2,6 +2,7 @@
 
 import contextlib
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Literal
@@ -9,10 +10,12 @@ from typing import Literal
 from domain.instants import to_millis
 from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
+from gateway.contacts import Contacts
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
 from gateway.media.links import LinkCodec
 from gateway.media.uploads import Uploads
+from gateway.push_endpoints import PushHosts
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
 from projections.objects import Objects, ObjectsError, open_objects
@@ -22,14 +25,18 @@ from workers.data_lock import DataLock
 from workers.fanout import Fanout
 from workers.http_server import HttpServer
 from workers.log import is_shared, migrate_log
+from workers.notifier import email_links, open_notifier, push_key
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
 from workers.store_watch import StoreWatch
 from workers.sweeper import Sweeper
 
-Role = Literal["gateway", "decider", "projector", "fanout", "scheduler"]
-ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "scheduler")
+Role = Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"]
+ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "notifier", "scheduler")
+
+#: What became of notifications, by channel and outcome.
+Told = Counter[tuple[str, str]]
 
 #: Seconds without any progress of a partition, while there is something to do, after which
 #: somebody has to look.
@@ -60,13 +67,15 @@ async def serve(
         core = await stack.enter_async_context(open_core(settings, secrets))
         if "decider" in roles and core.watch is not None:
             stack.enter_context(_caches(settings.cache_dir))
-        await stack.enter_async_context(running(*_work(core, settings, roles)))
+        told = Told()
+        work = _work(core, settings, secrets, roles, told)
+        await stack.enter_async_context(running(*work))
         if "gateway" in roles:
-            services = await stack.enter_async_context(_gateway(core, settings, secrets))
+            services = await stack.enter_async_context(_gateway(core, settings, secrets, told))
             app = create_app(services)
             closing = app.state.sockets.close
         else:
-            app = create_worker_app(_health(core))
+            app = create_worker_app(_health(core, told))
             closing = _nothing
         await HttpServer(app, settings, lambda: started(settings, secrets), closing).serve()
         await core.deciders.drain()
@@ -82,7 +91,7 @@ def _caches(folder: Path) -> DataLock:
 
 
 def _work(
-    core: Core, settings: Settings, roles: Collection[Role]
+    core: Core, settings: Settings, secrets: Secrets, roles: Collection[Role], told: Told
 ) -> list[Coroutine[None, None, None]]:
     work: list[Coroutine[None, None, None]] = []
     if "decider" in roles:
@@ -96,6 +105,8 @@ def _work(
         anew = core.watch is None
         fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
         work.append(fanout.run())
+    if "notifier" in roles:
+        work.append(open_notifier(core, settings, secrets, told).run())
     if "scheduler" in roles:
         scheduler = Scheduler(
             core.store, core.vault, core.commander, core.progress, core.settle, now
@@ -108,8 +119,11 @@ def _work(
 
 
 @contextlib.asynccontextmanager
-async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
-    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle)
+async def _gateway(
+    core: Core, settings: Settings, secrets: Secrets, told: Told
+) -> AsyncIterator[Services]:
+    contacts = Contacts(core.store)
+    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle, contacts)
     counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
     objects = _objects(settings)
@@ -127,9 +141,11 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
             objects=objects,
             uploads=uploads,
+            contacts=contacts,
             hub=hub,
             settle=core.settle,
-            health=_health(core, lambda: hub.connections),
+            health=_health(core, told, lambda: hub.connections),
+            email_links=email_links(settings, secrets),
             policy=Policy(
                 directory=settings.directory,
                 trusted_proxies=settings.trusted_proxies,
@@ -140,8 +156,11 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 dev_secret=secrets.jwt_secret
                 if secrets.made_here and settings.on_loopback
                 else None,
+                push_hosts=PushHosts(settings.push_hosts),
+                push_key=push_key(secrets),
             ),
             clock=now,
+            record=core.event_log,
         )
     uploads.close()
     await authenticator.aclose()
@@ -155,7 +174,7 @@ def _objects(settings: Settings) -> Objects:
         raise StartRefused(str(error)) from error
 
 
-def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
+def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) -> Health:
     watch = core.watch
     if watch is not None:
         return Health(
@@ -165,6 +184,7 @@ def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
             waiting=lambda: core.deciders.waiting,
             problems=lambda: _problems(watch),
             connections=connections,
+            told=lambda: told,
         )
 
     def lag() -> float:
@@ -177,6 +197,7 @@ def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
         lag=lag,
         waiting=lambda: core.deciders.waiting,
         connections=connections,
+        told=lambda: told,
     )
 
 

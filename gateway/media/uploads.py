@@ -26,6 +26,8 @@ CHUNK_BYTES = 256 * 1024
 #: An upload that was broken off before its event may be taken up again within this time, in
 #: seconds. It ends long before the sweeper may take its object.
 TAKE_UP_SECONDS = 60 * 60
+#: How long it is remembered what is stored of a user.
+KEEP_STORED_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ class Uploads:
         self._storing = asyncio.Semaphore(STORES)
         self._waiting = 0
         # Listing ten thousand objects takes a second.
-        self._known: Remembered[str, int] = Remembered(time.monotonic)
+        self._known: Remembered[str, int] = Remembered(time.monotonic, KEEP_STORED_SECONDS)
 
     async def digest(self, file: BinaryIO) -> str:
         """The SHA-256 of what was uploaded, in hex."""

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from domain.commands import ScheduleMessage
 from domain.decider import Verdict
-from domain.ids import chat_stream
+from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
 from gateway import forms, writes
-from gateway.auth import Principal, bearer_token
+from gateway.auth import MODERATE, Principal, bearer_token
 from gateway.commander import Done, carried_out
 from gateway.limits import client_address
 from gateway.lookups import Lookups, send_cost
@@ -120,6 +120,11 @@ class Socket:
     def user(self) -> str:
         assert self._principal is not None
         return self._principal.user
+
+    @property
+    def _scopes(self) -> frozenset[str]:
+        assert self._principal is not None
+        return self._principal.scopes
 
     # What the hub tells
 
@@ -251,6 +256,8 @@ class Socket:
         self._attached = True
         try:
             await self._greet(hello)
+        except Problem as problem:
+            self._session.reject(problem)
         except (Behind, Stale, StoreError):
             self._session.error(None, Problem("unavailable", "Come back shortly."))
             self.close(session.RESTART, "the read models can't be read")
@@ -258,6 +265,8 @@ class Socket:
     async def _greet(self, hello: frames.Hello) -> None:
         services = self._services
         await services.hub.attach(self)
+        # A suspension that came before the connection was heard of is not told to it.
+        await Lookups(services.store).admit(self.user)
         reading = Reading(services.store, services.vault, services.clock())
         missed = await feeds.missed(reading, self.user, hello.resume)
         welcome = frames.Welcome(
@@ -332,6 +341,8 @@ class Socket:
             case frames.Send():
                 if request.scheduled_for is not None:
                     await self._catch_up()
+                elif await services.contacts.pair(chat):
+                    await self._catch_up(user_stream(user))
                 command = await writes.send(services, user, chat, request, request.id)
             case frames.Edit():
                 await self._catch_up()
@@ -341,10 +352,13 @@ class Socket:
                 await self._catch_up()
                 command = await writes.delete_for_me(services, user, chat, request.seq, request.id)
             case frames.Delete():
+                moderates = MODERATE in self._scopes
                 command = await writes.delete_for_everyone(
-                    services, user, chat, request.seq, request.id
+                    services, user, chat, request.seq, request.id, moderates=moderates
                 )
             case frames.React():
+                if await services.contacts.pair(chat):
+                    await self._catch_up(user_stream(user))
                 command = await writes.react(
                     services, user, chat, request.seq, request.emoji, request.id
                 )
@@ -400,9 +414,13 @@ class Socket:
         place = (self.user, request.chat, kind)
         self._sockets.marks.mark(place, request.up_to, members_count, settled)
 
-    async def _catch_up(self) -> None:
-        """Wait until the read models have what this connection was told."""
-        await self._services.progress.wait(self._given, CATCH_UP)
+    async def _catch_up(self, stream: str | None = None) -> None:
+        """Wait until the read models have what this connection was told: of one stream, where a
+        write looks at no other, or of all."""
+        given = self._given
+        if stream is not None:
+            given = OrderedDict((s, seq) for s, seq in given.items() if s == stream)
+        await self._services.progress.wait(given, CATCH_UP)
 
     def _give(self, stream: str, seq: int) -> None:
         self._given[stream] = max(seq, self._given.get(stream, 0))

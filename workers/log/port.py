@@ -9,11 +9,12 @@ from domain.commands import Command, Outcome
 from domain.decider import Record
 from domain.envelope import Envelope
 from domain.state import Part
+from projections.audit.record import RecordError
 
 PartRef = tuple[str, str]
 
 
-class LogError(Exception):
+class LogError(RecordError):
     """The log did not do what it was asked, and nothing of it was done."""
 
 

@@ -1,47 +1,13 @@
 """The hash chains of the log, followed record by record."""
 
-from typing import NamedTuple
-
 import msgspec
 
-from domain.catalogue import UnknownEvent, decode_data
-from domain.envelope import chain_next, chain_start, decode
+from domain import chain
+from domain.envelope import decode
 from domain.state import HEAD, Head
 from workers.log.port import EmbeddedLog, SharedLog
 
 _PAGE = 1000
-
-
-class _Link(NamedTuple):
-    """The end of a chain, as far as it was followed."""
-
-    seq: int
-    prev: str
-    time: str
-
-
-def _next(stream: str, link: _Link, record: bytes) -> _Link:
-    """The link after this one.
-
-    Raises:
-        ValueError: the record is not the one that follows; the text is what is wrong.
-    """
-    seq = link.seq + 1
-    place = f"{stream}/{seq}"
-    try:
-        envelope = decode(record)
-        decode_data(envelope)
-    except UnknownEvent as error:
-        raise ValueError(f"{place}: {error} is not known here") from None
-    except ValueError:
-        raise ValueError(f"{place} can't be read") from None
-    if envelope.id != place or envelope.seq != seq or envelope.stream != stream:
-        raise ValueError(f"{place} is missing: {envelope.id} is in its place")
-    if envelope.prev != link.prev:
-        raise ValueError(f"{place}: what comes before it was changed")
-    if envelope.time < link.time:
-        raise ValueError(f"{place}: its time goes back")
-    return _Link(seq, chain_next(record), envelope.time)
 
 
 async def streams_of(log: EmbeddedLog, newest: int | None) -> tuple[list[str], list[str]]:
@@ -70,22 +36,22 @@ async def streams_of(log: EmbeddedLog, newest: int | None) -> tuple[list[str], l
 
 async def broken(log: EmbeddedLog, stream: str) -> str | None:
     """The first fault of a stream, or None: a gap, a changed record, one that nobody can read."""
-    link = _Link(0, chain_start(stream), "")
-    while records := await log.read_stream(stream, link.seq, _PAGE):
+    last = chain.start(stream)
+    while records := await log.read_stream(stream, last.seq, _PAGE):
         for record in records:
             try:
-                link = _next(stream, link, record)
-            except ValueError as fault:
+                last = chain.follow(stream, last, record)
+            except chain.Broken as fault:
                 return str(fault)
     # The last record has no other after it: what the decider keeps of the stream's end tells.
     states, _ = await log.recall([(stream, HEAD)], [])
     head = states.get((stream, HEAD))
     if not isinstance(head, Head):
         return f"{stream} has no head"
-    if head.seq > link.seq and not await log.read_stream(stream, link.seq, 1):
-        return f"{stream}/{link.seq + 1} is missing"
-    if head.seq == link.seq and head.prev != link.prev:
-        return f"{stream}/{link.seq} was changed"
+    if head.seq > last.seq and not await log.read_stream(stream, last.seq, 1):
+        return f"{stream}/{last.seq + 1} is missing"
+    if head.seq == last.seq and head.prev != last.hash:
+        return f"{stream}/{last.seq} was changed"
     return None
 
 
@@ -102,7 +68,7 @@ async def walk(log: SharedLog, newest: int | None) -> tuple[int, list[str]]:
     for partition in log.event_partitions:
         end = ends[partition]
         after = start = 0 if newest is None else max(0, end - newest)
-        links: dict[str, _Link | None] = {}
+        links: dict[str, chain.Link | None] = {}
         while after < end:
             records, after = await log.read_records(partition, after, _PAGE)
             for stream, record in records:
@@ -110,21 +76,21 @@ async def walk(log: SharedLog, newest: int | None) -> tuple[int, list[str]]:
                 if link is None:
                     continue
                 try:
-                    links[stream] = _next(stream, link, record)
-                except ValueError as fault:
+                    links[stream] = chain.follow(stream, link, record)
+                except chain.Broken as fault:
                     links[stream] = None
                     faults.append(str(fault))
         count += len(links)
     return count, faults
 
 
-def _first(stream: str, record: bytes, start: int) -> _Link:
+def _first(stream: str, record: bytes, start: int) -> chain.Link:
     """What a stream's first record that was read follows."""
-    begin = _Link(0, chain_start(stream), "")
+    begin = chain.start(stream)
     if start == 0:
         return begin
     try:
         envelope = decode(record)
     except ValueError:
         return begin
-    return begin if envelope.seq <= 1 else _Link(envelope.seq - 1, envelope.prev, "")
+    return begin if envelope.seq <= 1 else chain.Link(envelope.seq - 1, envelope.prev, "")
