@@ -69,3 +69,6 @@ COLLECTIONS: tuple[Collection[Any], ...] = (
     profiles.PROFILES,
     chats.CHATS,
 )
+
+#: What a fresh fold of the log makes again; the outbox says what was sent, which no log knows.
+FOLDED: tuple[Collection[Any], ...] = tuple(c for c in COLLECTIONS if c not in OUTBOX)

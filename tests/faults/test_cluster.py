@@ -6,12 +6,14 @@ the read models show.
 """
 
 import asyncio
+import contextlib
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import redis.asyncio
@@ -32,6 +34,7 @@ from tests.servers.hansard import HansardServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
 from tests.servers.process import ServerProcess
+from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 from workers.settings import read_settings
 
@@ -40,6 +43,8 @@ USERS = ("ann", "ben", "cid", "dot")
 CHATS = 3
 #: Acknowledged messages before a fault, and after it has ended.
 BEFORE, AFTER = 60, 60
+#: Seconds in which a bad network lets nothing through.
+HELD = 2.0
 
 
 class Trio(NamedTuple):
@@ -70,10 +75,11 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
 class Scene:
     """A cluster under load."""
 
-    def __init__(self, cluster: Cluster, trio: Trio, seed: int) -> None:
+    def __init__(self, cluster: Cluster, trio: Trio, network: Sequence[Proxy] = ()) -> None:
         self.cluster = cluster
         self.trio = trio
-        self.random = random.Random(seed)
+        self.network = network
+        self.random = random.Random()
         self.chats: list[str] = []
         self.writers: list[Writer] = []
         self.listener = Listener(USERS[0])
@@ -149,25 +155,47 @@ async def two_deciders(scene: Scene) -> None:
     other.kill()
 
 
+async def bad_network(scene: Scene) -> None:
+    """It is slow, breaks every connection again and again, and for a while lets nothing through."""
+    for proxy in scene.network:
+        proxy.delay = 0.03
+    await scene.more(15)
+    for _ in range(3):
+        scene.random.choice(scene.network).cut()
+        await scene.more(10)
+    for proxy in scene.network:
+        proxy.hold()
+    await asyncio.sleep(HELD)
+    for proxy in scene.network:
+        proxy.delay = 0.0
+        proxy.release()
+
+
 FAULTS: dict[str, Fault] = {
     **{f"kill {role}": killing(role) for role in ("decider", "projector", "fanout", "gateway")},
     **{f"crash {name}": crashing(name) for name in ("kafka", "mongo", "redis")},
     "flush redis": flushing_redis,
     "sleeping decider": sleeping_decider,
     "two deciders": two_deciders,
+    "bad network": bad_network,
 }
 
 
 @pytest.fixture
 async def scene(request: pytest.FixtureRequest, trio: Trio, tmp_path: Path) -> AsyncIterator[Scene]:
-    cluster = Cluster(tmp_path / f"c{abs(hash(request.node.name))}", trio.backing)
-    await asyncio.to_thread(cluster.start)
-    scene = Scene(cluster, trio, 0)
-    try:
-        await scene.begin()
-        yield scene
-    finally:
-        cluster.kill()
+    with contextlib.ExitStack() as stack:
+        network = []
+        if request.node.callspec.params["name"] == "bad network":
+            network = [stack.enter_context(Proxy(server)) for server in trio]
+        backing = Backing(*network) if network else trio.backing
+        cluster = Cluster(tmp_path / uuid4().hex, backing)
+        await asyncio.to_thread(cluster.start)
+        scene = Scene(cluster, trio, network)
+        try:
+            await scene.begin()
+            yield scene
+        finally:
+            cluster.kill()
 
 
 @pytest.mark.parametrize("round", range(ROUNDS))

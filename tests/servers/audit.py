@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from projections.catalogue import COLLECTIONS
+from projections.catalogue import COLLECTIONS, FOLDED
 from projections.engine import Engine
 from projections.keyring import open_keyring
 from projections.progress import Progress
@@ -107,6 +107,6 @@ async def read_models_differ(settings: Settings, scratch: Path) -> list[str]:
                 after = batch.end
         return [
             collection.name
-            for collection in COLLECTIONS
+            for collection in FOLDED
             if await fresh.scan(collection, [Scan()]) != await kept.scan(collection, [Scan()])
         ]
