@@ -1,13 +1,16 @@
 """A running Hansard for the black-box tests, of both editions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from tests.servers.cluster import Backing, Cluster
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.process import Server
+
+MakeServer = Callable[[Mapping[str, str]], HansardServer]
 
 EDITIONS = ("embedded", "distributed")
 
@@ -35,6 +38,19 @@ def server(
         running = Cluster(folder / "shared", request.getfixturevalue("backing")).start()
     yield running
     assert running.stop() == 0
+
+
+@pytest.fixture
+def make_server(edition: str, request: pytest.FixtureRequest, tmp_path: Path) -> MakeServer:
+    """Makes a server of the test's own of either edition, not started yet, with these settings."""
+
+    def make(environ: Mapping[str, str]) -> HansardServer:
+        folder = tmp_path / f"own-{uuid4().hex[:8]}"
+        if edition == "embedded":
+            return HansardServer(folder, environ)
+        return Cluster(folder, request.getfixturevalue("backing"), environ)
+
+    return make
 
 
 @pytest.fixture(scope="session", params=["file", "s3"])

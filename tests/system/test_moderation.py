@@ -13,7 +13,16 @@ from tests.servers.audit import read_log
 from tests.servers.clients import Connection, connected, opened
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.system.import_support import hansard
-from tests.system.rest_support import Person, done, fields, people, refused, shown, strangers
+from tests.system.rest_support import (
+    Person,
+    done,
+    fields,
+    people,
+    refused,
+    shown,
+    strangers,
+    until,
+)
 
 MODERATE = "hansard:moderate"
 #: Within these seconds a suspension holds everywhere.
@@ -141,6 +150,19 @@ class TestTheTerminal:
             ("suspension.ordered", {"user": ann.user}),
             ("suspension.lifted", {"user": ann.user}),
         ]
+
+    async def test_closes_every_way_in_too(self, server: HansardServer) -> None:
+        async with people(server, "ann") as (ann,), connected(server, ann.user) as socket:
+            await asyncio.to_thread(hansard, server.environ, "suspend", ann.user)
+            since = time.monotonic()
+            await cut_off(socket)
+            await kept_out(ann, since)
+            await asyncio.to_thread(hansard, server.environ, "resume", ann.user)
+
+            async def let_in() -> bool:
+                return (await ann.get("/v1/me")).status_code == 200
+
+            await until(let_in)
 
     async def test_writes_itself_where_none_runs(self, fresh_server: HansardServer) -> None:
         async with people(fresh_server, "ann") as (ann,):

@@ -12,19 +12,25 @@ from uuid import uuid4
 import httpx
 import jwt
 
+from tests.servers.cluster import Cluster
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.mail import MailServer, link, mail_server, said
 from tests.servers.push_service import PushService, push_service, raw
-from tests.system.rest_support import Person, done, fields, people, shown
+from tests.system.conftest import MakeServer
+from tests.system.rest_support import Person, done, fields, people, shown, until
+
+
+def teller(server: HansardServer) -> HansardServer:
+    """The process that tells people."""
+    return server.the("notifier") if isinstance(server, Cluster) else server
 
 
 @asynccontextmanager
 async def telling(
-    folder: Path, **environ: str
+    make: MakeServer, folder: Path, **environ: str
 ) -> AsyncIterator[tuple[HansardServer, PushService, MailServer]]:
     async with push_service(folder) as push, mail_server() as mail:
-        server = HansardServer(
-            folder / "data",
+        server = make(
             {
                 **UNLIMITED,
                 "HANSARD_PUSH_HOSTS": push.host,
@@ -34,11 +40,17 @@ async def telling(
                 "HANSARD_MAIL_DELAY": "0",
                 "SSL_CERT_FILE": str(push.certificate),
                 **environ,
-            },
+            }
         )
         # Both live in this process, and the server may ask for them at once.
         await asyncio.to_thread(server.start)
+
+        async def begun() -> bool:
+            return "notifier_begins" in teller(server).log
+
         try:
+            # What was there before it first began is told in the list alone.
+            await until(begun)
             yield server, push, mail
         finally:
             await asyncio.to_thread(server.stop)
@@ -57,8 +69,13 @@ async def verified(person: Person) -> list[str]:
     return [event["data"]["email"] for event in events if event["type"] == "email.verified"]
 
 
-async def test_a_push_message_arrives_and_is_not_repeated_after_a_crash(tmp_path: Path) -> None:
-    async with telling(tmp_path) as (server, push, _), people(server, "ann", "bob") as (ann, bob):
+async def test_a_push_message_arrives_and_is_not_repeated_after_a_crash(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    async with (
+        telling(make_server, tmp_path) as (server, push, _),
+        people(server, "ann", "bob") as (ann, bob),
+    ):
         phone = await subscribe(bob, push)
         chat = await ann.chat(bob)
         await push.arrived(phone, 1)
@@ -73,7 +90,7 @@ async def test_a_push_message_arrives_and_is_not_repeated_after_a_crash(tmp_path
         assert (row["kind"], row["message"]) == ("mention", sent["seq"])
         async with httpx.AsyncClient(base_url=server.url) as nobody:
             key = shown(await nobody.get("/v1/push"))["public_key"]
-            metrics = (await nobody.get("/metrics")).text
+            metrics = (await nobody.get(f"{teller(server).url}/metrics")).text
         assert got.headers["authorization"].endswith(f",k={key}")
         assert len(raw(key)) == 65
         sent_count = re.search(
@@ -87,9 +104,11 @@ async def test_a_push_message_arrives_and_is_not_repeated_after_a_crash(tmp_path
         assert len(set(phone.ids)) == 3 == len(phone.got)
 
 
-async def test_an_address_is_verified_by_its_link_and_then_written_to(tmp_path: Path) -> None:
+async def test_an_address_is_verified_by_its_link_and_then_written_to(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
     async with (
-        telling(tmp_path, HANSARD_NOTIFY_CONTENT="on") as (server, _, mail),
+        telling(make_server, tmp_path, HANSARD_NOTIFY_CONTENT="on") as (server, _, mail),
         people(server, "ann", "bob", "eve") as (ann, bob, eve),
     ):
         address = f"bob.{uuid4().hex[:8]}@example.org"
@@ -123,8 +142,8 @@ async def test_an_address_is_verified_by_its_link_and_then_written_to(tmp_path: 
             assert fields(await anybody.get(f"{url.path}?{url.query}")) == ["token"]
 
 
-async def test_a_token_vouches_for_an_address(tmp_path: Path) -> None:
-    async with telling(tmp_path) as (server, _, mail), people(server, "ann") as (ann,):
+async def test_a_token_vouches_for_an_address(make_server: MakeServer, tmp_path: Path) -> None:
+    async with telling(make_server, tmp_path) as (server, _, mail), people(server, "ann") as (ann,):
         address = "ann@example.org"
 
         async def put(**claims: Any) -> list[str]:

@@ -80,6 +80,8 @@ class Notifier:
         await self._queue.store.write(
             Batch([], {CHECKPOINTS + p: at for p, at in self._at.items()})
         )
+        if share:
+            log.info("notifier_begins", at=self._at)
 
     async def follow(self, partition: str) -> None:
         """Note down what happens in a partition, and do what is due, until cancelled."""
