@@ -20,10 +20,13 @@ ENV PATH=/opt/hansard/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HANSARD_DATA_DIR=/var/lib/hansard \
     HANSARD_CACHE_DIR=/var/cache/hansard \
-    HANSARD_HOST=0.0.0.0
+    HANSARD_HOST=0.0.0.0 \
+    HANSARD_PORT=8000
 USER 10001:10001
 EXPOSE 8000
+# Whether it does its work. An engine that restarts what is not healthy should ask /healthz instead:
+# starting anew mends nothing of what a process waits for.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['HANSARD_PORT']), timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["hansard"]
 CMD ["serve"]

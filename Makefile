@@ -24,9 +24,9 @@ lint: $(VENV)/.dev
 
 check: lint test
 
-# All rounds of the fault tests, instead of one.
+# All rounds of the fault tests, instead of one, and every inbox of the corpus.
 soak: parts
-	HANSARD_TEST_ROUNDS=20 $(BIN)/pytest tests/faults
+	HANSARD_TEST_ROUNDS=20 $(BIN)/pytest tests/faults tests/system/test_import_corpus.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks all --spawn

@@ -15,7 +15,7 @@ from domain.ids import user_stream
 from projections.objects import open_objects
 from projections.realtime import open_realtime
 from workers.core import now, now_millis
-from workers.deciders.remote import PartitionDecider
+from workers.deciders.partitions import PartitionDecider
 from workers.log import open_command_log
 from workers.log.port import ReplyTo, Tenure
 

@@ -64,7 +64,7 @@ def measure(log_url: str, events: int) -> Takeovers:
             raise Stop(str(error)) from error
         fill_s = round(time.monotonic() - began, 1)
         empty = Path(home, "nothing").as_uri()
-        runs = []
+        runs: list[Takeover] = []
         for name, kept, place in (
             ("its local cache", True, objects.as_uri()),
             ("a snapshot", False, objects.as_uri()),

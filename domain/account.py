@@ -8,10 +8,11 @@ from msgspec import UNSET
 
 from domain import commands as c
 from domain import events as e
-from domain import schedules
+from domain import notifications, schedules
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
 from domain.refusals import (
+    NO_SUCH_USER,
     NOT_REGISTERED,
     SUSPENDED,
     UNCHANGED,
@@ -23,15 +24,20 @@ from domain.refusals import (
 )
 from domain.state import (
     ACCOUNT,
+    NOTIFYING,
     Account,
+    Block,
     Changes,
     Filed,
     Hidden,
     Media,
+    Report,
     Standing,
     State,
+    block_part,
     hidden_part,
     media_part,
+    report_part,
     schedule_part,
     standing_part,
 )
@@ -48,8 +54,14 @@ def needs(action: c.Action) -> tuple[str, ...]:
             return (hidden_part(action.chat, action.message),)
         case c.UploadMedia():
             return (media_part(action.media),)
+        case c.BlockUser() | c.UnblockUser():
+            return (block_part(action.user),)
+        case c.ReportMessage():
+            return (report_part(action.chat, action.message),)
     if isinstance(action, schedules.OfSchedule):
         return (schedule_part(action.schedule),)
+    if isinstance(action, notifications.OfNotifications):
+        return (NOTIFYING,)
     return ()
 
 
@@ -67,6 +79,8 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
         return USER_ERASED
     if account.suspended and command.rights == "client":
         return SUSPENDED
+    if isinstance(action, c.SuspendUser | c.ResumeUser):
+        return _suspend(account, action, command.rights)
     if isinstance(action, c.PutProfile):
         return _put_profile(account, action)
     if not account.registered:
@@ -91,9 +105,31 @@ def decide(state: State, command: c.Command, now: str) -> Decision:
             if media_part(action.media) in state:
                 return UNCHANGED
             return [e.MediaUploaded(**msgspec.structs.asdict(action))]
+        case c.BlockUser():
+            if command.stream == user_stream(action.user):
+                return invalid("user", "Nobody can block themselves.")
+            return UNCHANGED if _blocks(state, action.user) else [e.UserBlocked(user=action.user)]
+        case c.UnblockUser():
+            return [e.UserUnblocked(user=action.user)] if _blocks(state, action.user) else UNCHANGED
+        case c.ReportMessage():
+            if report_part(action.chat, action.message) in state:
+                return UNCHANGED
+            return [e.MessageReported(**msgspec.structs.asdict(action))]
     if isinstance(action, schedules.OfSchedule):
         return schedules.decide(state, action, command, now)
+    if isinstance(action, notifications.OfNotifications):
+        return notifications.decide(state, action, command)
     return invalid("do", "A user's stream does not take this action.")
+
+
+def _suspend(account: Account, action: c.SuspendUser | c.ResumeUser, rights: c.Rights) -> Decision:
+    if rights not in ("moderator", "operator"):
+        return not_allowed("Only an operator suspends or resumes.")
+    if not account.registered:
+        return NO_SUCH_USER
+    if isinstance(action, c.SuspendUser):
+        return UNCHANGED if account.suspended else [e.UserSuspended(reason=action.reason)]
+    return [e.UserResumed()] if account.suspended else UNCHANGED
 
 
 def _put_profile(account: Account, action: c.PutProfile) -> Decision:
@@ -143,6 +179,10 @@ def _standing(state: State, chat: str) -> Standing:
     return cast(Standing, state.get(standing_part(chat), Standing()))
 
 
+def _blocks(state: State, user: str) -> bool:
+    return state.get(block_part(user)) == Block(stands=True)
+
+
 def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
     """The parts of the user's state that an event changes; `basis` is that of its envelope."""
     account = cast(Account, state.get(ACCOUNT, Account()))
@@ -169,7 +209,11 @@ def evolve(state: State, event: e.Event, basis: Sequence[Basis]) -> Changes:
             return {hidden_part(event.chat, event.message): Hidden()}
         case e.MediaUploaded():
             return {media_part(event.media): Media()}
-    return schedules.evolve(state, event)
+        case e.UserBlocked() | e.UserUnblocked():
+            return {block_part(event.user): Block(stands=isinstance(event, e.UserBlocked))}
+        case e.MessageReported():
+            return {report_part(event.chat, event.message): Report()}
+    return schedules.evolve(state, event) or notifications.evolve(state, event)
 
 
 def _with_standing(state: State, chat: str, **changed: object) -> Changes:

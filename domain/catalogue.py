@@ -43,12 +43,15 @@ PUBLISHED: dict[tuple[str, int], type[e.Event]] = {
     ("notifications.read", 1): e.NotificationsRead,
     ("device.added", 1): e.DeviceAdded,
     ("device.removed", 1): e.DeviceRemoved,
+    ("email.verified", 1): e.EmailVerified,
     ("user.blocked", 1): e.UserBlocked,
     ("user.unblocked", 1): e.UserUnblocked,
     ("message.reported", 1): e.MessageReported,
     ("media.uploaded", 1): e.MediaUploaded,
     ("record.read", 1): e.RecordRead,
     ("message.removed", 1): e.MessageRemoved,
+    ("suspension.ordered", 1): e.SuspensionOrdered,
+    ("suspension.lifted", 1): e.SuspensionLifted,
     ("erasure.ordered", 1): e.ErasureOrdered,
     ("data.imported", 1): e.DataImported,
 }
@@ -70,6 +73,7 @@ SEALED_FIELDS: dict[str, tuple[str, ...]] = {
     "message.scheduled": ("content", "metadata"),
     "schedule.changed": ("content",),
     "device.added": ("subscription",),
+    "email.verified": ("email",),
     "message.reported": ("reason",),
     "media.uploaded": ("name", "sha256"),
 }

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.envelope import Basis
-from domain.events import ChatKind, History, MessageKind, Sealable
+from domain.events import Channel, ChatKind, History, MessageKind, Sealable
 
-Rights = Literal["client", "moderator", "operator", "system"]
+Rights = Literal["client", "moderator", "auditor", "operator", "system"]
 Role = Literal["admin", "member"]
 OutcomeStatus = Literal["accepted", "unchanged", "refused"]
 
@@ -178,7 +178,75 @@ class FireSchedule(Action, frozen=True, tag="fire_schedule"):
     refusal: str | None = None
 
 
+class BlockUser(Action, frozen=True, tag="block_user"):
+    user: str
+
+
+class UnblockUser(Action, frozen=True, tag="unblock_user"):
+    user: str
+
+
+class ReportMessage(Action, frozen=True, tag="report_message"):
+    chat: str
+    message: int
+    reason: Sealable
+
+
+class SuspendUser(Action, frozen=True, tag="suspend_user"):
+    reason: Sealable = None
+
+
+class ResumeUser(Action, frozen=True, tag="resume_user"):
+    pass
+
+
+class PutPreferences(Action, frozen=True, tag="put_preferences"):
+    """kind -> channel -> wanted; what is left out stays as it is."""
+
+    preferences: dict[str, dict[Channel, bool]]
+
+
+class ReadNotifications(Action, frozen=True, tag="read_notifications"):
+    up_to: str
+
+
+class AddDevice(Action, frozen=True, tag="add_device"):
+    device: str
+    kind: Literal["webpush"]
+    subscription: Sealable
+
+
+class RemoveDevice(Action, frozen=True, tag="remove_device"):
+    """`fingerprint` is that of the only subscription which is meant, if one is."""
+
+    device: str
+    fingerprint: str | None = None
+
+
+class VerifyEmail(Action, frozen=True, tag="verify_email"):
+    email: Sealable
+
+
 # To an operator's stream
+
+
+class OrderSuspension(Action, frozen=True, tag="order_suspension"):
+    user: str
+
+
+class LiftSuspension(Action, frozen=True, tag="lift_suspension"):
+    user: str
+
+
+class NoteRemoval(Action, frozen=True, tag="note_removal"):
+    chat: str
+    message: int
+
+
+class NoteReading(Action, frozen=True, tag="note_reading"):
+    what: str
+    of: str | None = None
+    as_of: str | None = None
 
 
 class NoteImport(Action, frozen=True, tag="note_import"):
@@ -215,6 +283,20 @@ AnyAction = (
     | CancelSchedule
     | ClaimSchedule
     | FireSchedule
+    | BlockUser
+    | UnblockUser
+    | ReportMessage
+    | SuspendUser
+    | ResumeUser
+    | OrderSuspension
+    | LiftSuspension
+    | NoteRemoval
+    | NoteReading
+    | PutPreferences
+    | ReadNotifications
+    | AddDevice
+    | RemoveDevice
+    | VerifyEmail
     | NoteImport
     | Unreadable
 )

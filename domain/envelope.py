@@ -67,6 +67,29 @@ def decode(record: bytes | str) -> Envelope:
         raise msgspec.DecodeError("not UTF-8") from error
 
 
+def unreadable(stream: str, time: str, seq: int = 1) -> Envelope:
+    """Stands for a record of a stream that is no event.
+
+    No version of any event has this name, so nobody can fold it: its stream stops there. Where its
+    `seq` is not known, the first one has the whole stream read again when it is retried.
+    """
+    return Envelope(
+        specversion=SPEC_VERSION,
+        id=f"{stream}/{seq}",
+        source=f"/{stream}",
+        type="unreadable",
+        dataschema=dataschema("unreadable", 0),
+        time=time,
+        datacontenttype="application/octet-stream",
+        seq=seq,
+        actor="",
+        commandid="",
+        commanddigest="",
+        prev="",
+        data=msgspec.Raw(b"null"),
+    )
+
+
 def dataschema(wire_name: str, version: int) -> str:
     return f"{SCHEMA_PREFIX}{wire_name}:{version}"
 

@@ -211,6 +211,12 @@ class DeviceRemoved(Event, frozen=True):
     device: str
 
 
+class EmailVerified(Event, frozen=True):
+    """The address is the user's: a token said so, or the link that was sent there was followed."""
+
+    email: Sealable
+
+
 class UserBlocked(Event, frozen=True):
     user: str
 
@@ -251,6 +257,14 @@ class RecordRead(Event, frozen=True):
 class MessageRemoved(Event, frozen=True):
     chat: str
     message: int
+
+
+class SuspensionOrdered(Event, frozen=True):
+    user: str
+
+
+class SuspensionLifted(Event, frozen=True):
+    user: str
 
 
 class ErasureOrdered(Event, frozen=True):

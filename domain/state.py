@@ -10,11 +10,12 @@ from typing import Literal
 
 import msgspec
 
-from domain.events import ChatKind, History, MessageKind
+from domain.events import Channel, ChatKind, History, MessageKind
 
 HEAD = "head"
 ROSTER = "roster"
 ACCOUNT = "account"
+NOTIFYING = "notifications"
 
 
 def message_part(seq: int) -> str:
@@ -35,6 +36,14 @@ def media_part(media: str) -> str:
 
 def schedule_part(schedule: str) -> str:
     return f"schedules/{schedule}"
+
+
+def block_part(user: str) -> str:
+    return f"blocks/{user}"
+
+
+def report_part(chat: str, seq: int) -> str:
+    return f"reports/{chat}/{seq}"
 
 
 class Head(msgspec.Struct, frozen=True, tag="head", array_like=True):
@@ -109,7 +118,38 @@ class Schedule(msgspec.Struct, frozen=True, tag="schedule", array_like=True):
     status: Literal["scheduled", "cancelled", "claimed", "fired"] = "scheduled"
 
 
-Part = Head | Roster | Place | Account | Standing | Hidden | Media | Schedule
+class Block(msgspec.Struct, frozen=True, tag="block", array_like=True):
+    """Whether the user has blocked another now; it stays when that has ended."""
+
+    stands: bool
+
+
+class Report(msgspec.Struct, frozen=True, tag="report", array_like=True):
+    """The user has reported this message."""
+
+
+class Notifying(msgspec.Struct, frozen=True, tag="notifying", array_like=True):
+    """What a user is told of: `preferences` are those that were set, by kind and channel,
+    `devices` the fingerprints of their subscriptions."""
+
+    read_up_to: str = ""
+    preferences: dict[str, dict[Channel, bool]] = {}
+    devices: dict[str, str] = {}
+
+
+Part = (
+    Head
+    | Roster
+    | Place
+    | Account
+    | Standing
+    | Hidden
+    | Media
+    | Schedule
+    | Block
+    | Report
+    | Notifying
+)
 State = Mapping[str, Part]
 Changes = dict[str, Part]
 

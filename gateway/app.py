@@ -16,6 +16,8 @@ from domain import asyncapi
 from gateway import openapi, problems
 from gateway.checks import missing
 from gateway.http import (
+    audit,
+    blocks,
     chats,
     dev,
     feeds,
@@ -26,8 +28,11 @@ from gateway.http import (
     media,
     members,
     messages,
+    moderation,
+    notifications,
     reactions,
     receipts,
+    reports,
     scheduled,
     search,
     users,
@@ -38,6 +43,7 @@ from gateway.metrics import Metrics
 from gateway.problems import Problem, problem_response
 from gateway.services import Health, Services
 from gateway.ws.endpoint import Sockets
+from projections.audit.record import RecordError
 from projections.keyring.port import KeyringError
 from projections.objects import ObjectsError
 from projections.store.port import StoreError
@@ -59,7 +65,12 @@ ROUTERS = tuple(
         filing,
         me,
         scheduled,
+        blocks,
+        reports,
+        notifications,
         users,
+        moderation,
+        audit,
         health,
         dev,
     )
@@ -108,6 +119,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(StoreError, _on_unavailable)
     app.add_exception_handler(KeyringError, _on_unavailable)
     app.add_exception_handler(ObjectsError, _on_unavailable)
+    app.add_exception_handler(RecordError, _on_unavailable)
     app.add_middleware(Surround, metrics=app.state.metrics, sockets=app.state.sockets)
     if services.policy.cors_origins:
         app.add_middleware(

@@ -21,6 +21,10 @@ log = structlog.get_logger()
 
 USER_ID = re.compile(ids.USER_ID)
 
+#: The scopes of a token that give rights beyond those of a user.
+AUDIT = "hansard:audit"
+MODERATE = "hansard:moderate"
+
 JWKS_FRESH_SECONDS = 300
 JWKS_PAUSE_SECONDS = 10
 

@@ -11,8 +11,9 @@ from domain.commands import ScheduleMessage
 from domain.envelope import Basis
 from domain.ids import chat_stream, user_stream
 from gateway.media.types import fits
-from gateway.problems import CODES, Problem, invalid_request, not_found_in_body
+from gateway.problems import CODES, FieldError, Problem, invalid_request, not_found_in_body
 from gateway.services import Services
+from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import FEED
 from projections.media import MediaItem
 from projections.messages import Message
@@ -21,11 +22,13 @@ from projections.profiles import PROFILES
 from projections.progress import Behind, Stale
 from projections.schedules import Schedule
 from projections.store.port import Scan
-from projections.views import schedules
+from projections.views import blocking, schedules
 from projections.views.access import Access, access_to
 from projections.views.media import readable
 from projections.views.reading import NotFound, Reading
 from projections.views.visibility import one_visible
+
+BLOCKED = "One of you has blocked the other."
 
 #: How long a request waits for the read models, in seconds.
 PATIENCE = 2.0
@@ -104,6 +107,67 @@ async def registered(services: Services, users: Mapping[str, str]) -> list[Basis
     return basis
 
 
+async def known_user(services: Services, user: str) -> list[Basis]:
+    """There is, or was, such a user.
+
+    Raises:
+        Problem: `user_not_found`.
+    """
+    profile = (await services.store.get(PROFILES, [(user,)])).get((user,))
+    if profile is None:
+        raise missing(NotFound("user_not_found"))
+    return [Basis(user_stream(user), profile.seq)]
+
+
+async def unblocked(services: Services, user: str, chat: str) -> Sequence[Basis]:
+    """What the user says may come to the chat: of a direct one nobody has blocked the other.
+
+    Who is in the chat, its own decider knows.
+
+    Raises:
+        Problem: `not_allowed`.
+    """
+    pair = await services.contacts.pair(chat)
+    if user not in pair:
+        return ()
+    between = await services.contacts.between(pair)
+    if between.apart:
+        raise Problem("not_allowed", BLOCKED)
+    return between.basis
+
+
+async def unblocked_yet(services: Services, pair: tuple[str, ...], chat: str) -> None:
+    """A direct chat between the two may be made, unless it is there already.
+
+    Raises:
+        Problem: `not_allowed`.
+    """
+    between = await services.contacts.between(pair)
+    if between.apart and not await services.store.get(CHATS, [(chat,)]):
+        raise Problem("not_allowed", BLOCKED)
+
+
+async def addable(
+    services: Services, user: str, users: Mapping[str, str], chat: str | None = None
+) -> None:
+    """The user may bring all of these, by the field that names each, into a group: nobody who is
+    not in it already has blocked them.
+
+    Raises:
+        Problem: `not_allowed`, with the fields.
+    """
+    blockers = await blocking.blockers(services.store, user, users.values())
+    if blockers and chat is not None:
+        members = await services.store.get(MEMBERSHIPS, [(one, chat) for one in blockers])
+        blockers -= {member.user for member in members.values() if member.present}
+    if blockers:
+        raise Problem(
+            "not_allowed",
+            BLOCKED,
+            errors=[FieldError(f, BLOCKED) for f, one in users.items() if one in blockers],
+        )
+
+
 async def own_image(services: Services, user: str, media: str, field: str) -> list[Basis]:
     """The user has uploaded this image.
 
@@ -170,6 +234,16 @@ async def visible_message(services: Services, user: str, chat: str, seq: int) ->
     return message
 
 
+async def deletable(services: Services, user: str, chat: str, seq: int) -> bool:
+    """Whether a member may delete a message for everyone, as its sender or as an admin."""
+    try:
+        access = await access_to(reading(services), user, chat)
+        message = await one_visible(reading(services), access, seq)
+    except NotFound:
+        return False
+    return message.sender == user or access.membership.role == "admin"
+
+
 async def sendable(
     services: Services, user: str, chat: str, action: ScheduleMessage
 ) -> list[Basis]:
@@ -177,9 +251,10 @@ async def sendable(
     scheduled one not before its time.
 
     Raises:
-        Problem: `chat_not_found`, `unknown_message`, or 422 `media_not_found`.
+        Problem: `chat_not_found`, `not_allowed`, `unknown_message`, or 422 `media_not_found`.
     """
     basis = [*basis_of(await membership(services, user, chat))]
+    basis += await unblocked(services, user, chat)
     if action.reply_to is not None:
         await known_message(services, user, chat, action.reply_to)
     if action.media is not None:

@@ -21,7 +21,17 @@ Reply = Callable[[Verdict | None], None]
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 #: The fields of an action that are sealed.
-SEALED = ("content", "metadata", "name", "description", "email", "avatar", "sha256")
+SEALED = (
+    "content",
+    "metadata",
+    "name",
+    "description",
+    "email",
+    "avatar",
+    "sha256",
+    "reason",
+    "subscription",
+)
 
 
 #: The actor of what no person does, and the id of the key of its command digests.

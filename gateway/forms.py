@@ -17,6 +17,7 @@ Id = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9._:-]{{1,128}}{_END}")]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Description = Annotated[str, Meta(max_length=2048)]
 Email = Annotated[str, Meta(max_length=254, pattern=rf"^[^@\s]+@[^@\s]+{_END}")]
+Reason = Annotated[str, Meta(min_length=1, max_length=2048)]
 Content = Annotated[str, Meta(max_length=8192)]
 Emoji = Annotated[str, Meta(pattern=rf"^\S{{1,32}}{_END}")]
 #: A place in a stream; the log's own bound is that of a 64-bit integer.
@@ -96,6 +97,49 @@ class ScheduleForm(Form, frozen=True, kw_only=True):
 
 class ReactionForm(Form, frozen=True):
     emoji: Emoji
+
+
+class ReportForm(Form, frozen=True):
+    reason: Reason
+
+
+class SuspensionForm(Form, frozen=True):
+    reason: Reason | None = None
+
+
+class NotificationMarkForm(Form, frozen=True):
+    up_to: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class ChannelsForm(Form, frozen=True, omit_defaults=True):
+    push: bool | UnsetType = UNSET
+    email: bool | UnsetType = UNSET
+
+
+class PreferencesForm(Form, frozen=True):
+    mention: ChannelsForm | UnsetType = UNSET
+    reply: ChannelsForm | UnsetType = UNSET
+    reaction: ChannelsForm | UnsetType = UNSET
+    group_invite: ChannelsForm | UnsetType = UNSET
+    message: ChannelsForm | UnsetType = UNSET
+
+
+class SubscriptionKeys(Form, frozen=True):
+    p256dh: Annotated[str, Meta(max_length=128)]
+    auth: Annotated[str, Meta(max_length=64)]
+
+
+class Subscription(Form, frozen=True, rename={"expiration_time": "expirationTime"}):
+    """A browser's `PushSubscription` as JSON; when it expires the push service will say."""
+
+    endpoint: str
+    keys: SubscriptionKeys
+    expiration_time: float | None = None
+
+
+class DeviceForm(Form, frozen=True):
+    kind: Literal["webpush"]
+    subscription: Subscription
 
 
 class DevTokenForm(Form, frozen=True):

@@ -1,4 +1,4 @@
-"""What nearly every request asks of the read store, remembered for up to 5 seconds."""
+"""What nearly every request asks of the read store, remembered for some seconds."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -10,7 +10,9 @@ from projections.chats import CHATS, MEMBERSHIPS
 from projections.profiles import PROFILES
 from projections.store.port import ReadStore
 
-KEEP_SECONDS = 5.0
+#: A suspension holds within 5 seconds of being accepted: 2 of them are for the read models.
+KEEP_ADMITTED_SECONDS = 3.0
+KEEP_COST_SECONDS = 5.0
 REMEMBERED = 20_000
 #: Members of a chat that add 1 to what a send counts for.
 MEMBERS_PER_COST = 100
@@ -20,10 +22,13 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """Values that are forgotten `KEEP_SECONDS` after they were kept, the oldest first when full."""
+    """Values that are forgotten `seconds` after they were kept, the oldest first when full."""
 
-    def __init__(self, clock: Callable[[], float], capacity: int = REMEMBERED) -> None:
+    def __init__(
+        self, clock: Callable[[], float], seconds: float, capacity: int = REMEMBERED
+    ) -> None:
         self._clock = clock
+        self._seconds = seconds
         self._capacity = capacity
         self._kept: dict[K, tuple[V, float]] = {}
 
@@ -36,7 +41,7 @@ class Remembered(Generic[K, V]):
     def keep(self, key: K, value: V) -> None:
         # Put in anew, so that the order of the dictionary is that of the ends.
         self._kept.pop(key, None)
-        self._kept[key] = (value, self._clock() + KEEP_SECONDS)
+        self._kept[key] = (value, self._clock() + self._seconds)
         if len(self._kept) > self._capacity:
             del self._kept[next(iter(self._kept))]
 
@@ -47,11 +52,11 @@ class Lookups:
 
     def __init__(self, store: ReadStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._admitted: Remembered[str, bool] = Remembered(clock)
-        self._costs: Remembered[tuple[str, str], int] = Remembered(clock)
+        self._admitted: Remembered[str, bool] = Remembered(clock, KEEP_ADMITTED_SECONDS)
+        self._costs: Remembered[tuple[str, str], int] = Remembered(clock, KEEP_COST_SECONDS)
 
-    async def admit(self, user: str) -> None:
-        """Let a user in who is registered and in good standing.
+    async def admit(self, user: str, *, unregistered: bool = False) -> None:
+        """Let a user in who is in good standing, and registered unless that is not asked for.
 
         Raises:
             Problem: `not_registered`, `suspended` or `user_erased`.
@@ -60,6 +65,8 @@ class Lookups:
             return
         profile = (await self._store.get(PROFILES, [(user,)])).get((user,))
         if profile is None:
+            if unregistered:
+                return
             raise Problem(NOT_REGISTERED.code, NOT_REGISTERED.detail)
         if profile.erased:
             raise Problem(USER_ERASED.code, USER_ERASED.detail)

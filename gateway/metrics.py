@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -57,7 +57,7 @@ class _State(Collector):
     def __init__(self, health: Health) -> None:
         self._health = health
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         health = self._health
         yield GaugeMetricFamily(
             "hansard_projection_behind",
@@ -74,6 +74,14 @@ class _State(Collector):
             "Streams stopped at an event that could not be folded.",
             value=len(health.stale()),
         )
+        told = CounterMetricFamily(
+            "hansard_notifications",
+            "What became of notifications, by channel.",
+            labels=("channel", "outcome"),
+        )
+        for labels, number in health.told().items():
+            told.add_metric(labels, number)
+        yield told
         yield GaugeMetricFamily(
             "hansard_commands_waiting",
             "Commands waiting for the decider.",

@@ -35,6 +35,7 @@ _PATHS: dict[str, Schema] = {
     "user": {"type": "string", "minLength": 1, "maxLength": 128},
     "media": {"type": "string", "minLength": 1, "maxLength": 128},
     "seq": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+    "device": {"type": "string", "minLength": 1, "maxLength": 128},
     "schedule": {"type": "string", "minLength": 1, "maxLength": 128},
 }
 _TEXT: Schema = {"type": "string"}

@@ -18,9 +18,10 @@ from domain.ids import (
     group_id,
     media_id,
     schedule_id,
+    split_stream,
     user_stream,
 )
-from gateway import actions, checks, forms
+from gateway import actions, checks, forms, moderation
 from gateway.problems import Problem
 from gateway.services import Services
 from projections.messages import Message, own_key
@@ -53,9 +54,21 @@ async def create_chat(
         _, command = services.commander.identify(user, user_stream(user), key)
         stream = chat_stream(group_id(command))
     others = {field: one for field, one in _fields("members", form.members).items() if one != user}
-    basis = await _unless_decided(services, command, checks.registered(services, others), [])
+    check = _can_be_made(services, user, action, stream, others)
+    basis = await _unless_decided(services, command, check, [])
     basis = [*basis, *await _avatar(services, user, command, form.avatar)]
     return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def _can_be_made(
+    services: Services, user: str, action: c.CreateChat, stream: str, others: dict[str, str]
+) -> list[Basis]:
+    basis = await checks.registered(services, others)
+    if action.kind == "direct":
+        await checks.unblocked_yet(services, action.members, split_stream(stream)[1])
+    else:
+        await checks.addable(services, user, others)
+    return basis
 
 
 async def change_chat(
@@ -74,10 +87,18 @@ async def add_members(
 ) -> c.Command:
     stream = chat_stream(chat)
     _, command = services.commander.identify(user, stream, key)
-    check = checks.registered(services, _fields("users", form.users))
+    check = _can_be_added(services, user, chat, _fields("users", form.users))
     basis = await _unless_decided(services, command, check, [])
     action = c.AddMembers(users=tuple(dict.fromkeys(form.users)))
     return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def _can_be_added(
+    services: Services, user: str, chat: str, users: dict[str, str]
+) -> list[Basis]:
+    basis = await checks.registered(services, users)
+    await checks.addable(services, user, users, chat)
+    return basis
 
 
 async def remove_member(
@@ -99,13 +120,19 @@ async def send(
     if form.scheduled_for is not None:
         return await _schedule(services, user, chat, form, form.scheduled_for, key)
     action = actions.send(form)
-    if action.media is None:
-        return await _to_chat(services, user, chat, action, key)
     stream = chat_stream(chat)
     _, command = services.commander.identify(user, stream, key)
-    check = checks.sendable_media(services, user, action.media, action.kind)
-    basis = await _unless_decided(services, command, check, [])
+    basis = await _unless_decided(services, command, _can_be_sent(services, user, chat, action), ())
     return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def _can_be_sent(
+    services: Services, user: str, chat: str, action: c.SendMessage
+) -> Sequence[Basis]:
+    basis = await checks.unblocked(services, user, chat)
+    if action.media is None:
+        return basis
+    return [*basis, *await checks.sendable_media(services, user, action.media, action.kind)]
 
 
 async def _schedule(
@@ -150,21 +177,37 @@ async def edit(
     _, command = services.commander.identify(user, stream, key)
     check = checks.visible_message(services, user, chat, seq)
     message = await _unless_decided(services, command, check, None)
+    basis = await _unless_decided(services, command, checks.unblocked(services, user, chat), ())
     return await services.commander.command(
-        user, stream, command, actions.edit(form, seq), key=_own_key(services, message)
+        user,
+        stream,
+        command,
+        actions.edit(form, seq),
+        basis=basis,
+        key=_own_key(services, message),
     )
 
 
 async def delete_for_everyone(
-    services: Services, user: str, chat: str, seq: int, key: str | None
+    services: Services, user: str, chat: str, seq: int, key: str | None, *, moderates: bool = False
 ) -> c.Command:
+    """`moderates` says that the user may do so anywhere, which then is put on record."""
+    if moderates and not await checks.deletable(services, user, chat, seq):
+        return await moderation.remove(services, user, chat, seq, key)
     return await _to_chat(services, user, chat, c.DeleteMessage(message=seq), key)
 
 
 async def react(
     services: Services, user: str, chat: str, seq: int, emoji: str | None, key: str | None
 ) -> c.Command:
-    return await _to_chat(services, user, chat, c.React(message=seq, emoji=emoji), key)
+    """Set the user's reaction; one can be taken back whoever has blocked whom."""
+    action = c.React(message=seq, emoji=emoji)
+    if emoji is None:
+        return await _to_chat(services, user, chat, action, key)
+    stream = chat_stream(chat)
+    _, command = services.commander.identify(user, stream, key)
+    basis = await _unless_decided(services, command, checks.unblocked(services, user, chat), ())
+    return await services.commander.command(user, stream, command, action, basis=basis)
 
 
 async def delete_for_me(
@@ -176,6 +219,19 @@ async def delete_for_me(
     message = await _unless_decided(services, command, check, None)
     basis = [Basis(chat_stream(chat), message.seq)] if message is not None else []
     action = c.HideMessage(chat=chat, message=seq)
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def report(
+    services: Services, user: str, chat: str, seq: int, form: forms.ReportForm, key: str | None
+) -> c.Command:
+    """The reason is free text of the reporter, and sealed under their key."""
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    check = checks.visible_message(services, user, chat, seq)
+    message = await _unless_decided(services, command, check, None)
+    basis = [Basis(chat_stream(chat), message.seq)] if message is not None else []
+    action = c.ReportMessage(chat=chat, message=seq, reason=form.reason)
     return await services.commander.command(user, stream, command, action, basis=basis)
 
 
@@ -212,6 +268,23 @@ async def file_chat(
     check = checks.membership(services, user, chat)
     access = await _unless_decided(services, command, check, None)
     basis = checks.basis_of(access) if access is not None else []
+    return await services.commander.command(user, stream, command, action, basis=basis)
+
+
+async def block(services: Services, user: str, other: str, key: str | None) -> c.Command:
+    return await _about_user(services, user, other, c.BlockUser(user=other), key)
+
+
+async def unblock(services: Services, user: str, other: str, key: str | None) -> c.Command:
+    return await _about_user(services, user, other, c.UnblockUser(user=other), key)
+
+
+async def _about_user(
+    services: Services, user: str, other: str, action: c.AnyAction, key: str | None
+) -> c.Command:
+    stream = user_stream(user)
+    _, command = services.commander.identify(user, stream, key)
+    basis = await _unless_decided(services, command, checks.known_user(services, other), [])
     return await services.commander.command(user, stream, command, action, basis=basis)
 
 

@@ -5,6 +5,7 @@ from projections.store.port import Collection, Document
 
 class DeadLetter(Document, frozen=True):
     """The first event that failed, at `at`, and why. `error` is null once the stream goes on.
+    `asked` says that an operator wants it tried again.
 
     `seq` counts the changes of this document itself: no stream feeds it.
     """
@@ -12,6 +13,7 @@ class DeadLetter(Document, frozen=True):
     stream: str
     at: int
     error: str | None = None
+    asked: bool = False
 
 
 DEAD_LETTERS = Collection("dead_letters", DeadLetter, ("stream",))

@@ -19,7 +19,7 @@ from projections import outcomes
 from projections.catalogue import COLLECTIONS, MODELS
 from projections.chats import CHATS, MEMBERSHIPS
 from projections.dead_letters import DEAD_LETTERS, DeadLetter
-from projections.fold import Seen, WorkingSet, nothing_more
+from projections.fold import ReadModel, Seen, WorkingSet, nothing_more
 from projections.marks import MARKS
 from projections.outcomes import OUTCOMES
 from projections.profiles import PROFILES
@@ -34,9 +34,6 @@ HOT = frozenset((CHATS, MEMBERSHIPS, MARKS, PROFILES))
 REMEMBERED = 20_000
 #: Events decoded or folded before others have their turn.
 SLICE = 100
-
-_FIRST = tuple(model.needs for model in MODELS if model.needs is not nothing_more)
-_THEN = tuple(model.then for model in MODELS if model.then is not nothing_more)
 
 
 class Logged(Protocol):
@@ -59,7 +56,18 @@ class Engine:
     after one may have.
     """
 
-    def __init__(self, store: ReadStore, vault: Vault, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: ReadStore,
+        vault: Vault,
+        progress: Progress,
+        models: Sequence[ReadModel] = MODELS,
+    ) -> None:
+        self._models = models
+        self._phases = (
+            [model.needs for model in models if model.needs is not nothing_more],
+            [model.then for model in models if model.then is not nothing_more],
+        )
         self._store = store
         self._vault = vault
         self._progress = progress
@@ -84,15 +92,21 @@ class Engine:
         Raises:
             StoreError: nothing was taken; the same batch may be applied again.
         """
-        stopped = self._progress.stale
+        stopped = self.stale
         going = [event for event in batch.events if event.stream not in stopped]
         letters = await self._write(
             going, [outcomes.document(o) for o in batch.outcomes], {batch.partition: batch.end}
         )
         self._take(letters)
 
+    async def asked(self) -> list[DeadLetter]:
+        """What an operator wants tried again."""
+        [letters] = await self._store.scan(DEAD_LETTERS, [Scan()])
+        return [letter for letter in letters if letter.asked]
+
     async def retry(self, letter: DeadLetter, events: Sequence[Envelope]) -> bool:
         """Fold a stale stream's events from its dead letter on; true if all of them went."""
+        self._take([letter])
         resolved = DeadLetter(seq=letter.seq + 1, stream=letter.stream, at=letter.at)
         letters = await self._write(events, [], {}, resolved)
         self._take(letters or [resolved])
@@ -136,7 +150,7 @@ class Engine:
             if stopped is not None and stopped.at <= one.envelope.seq:
                 continue
             try:
-                made = [made for model in MODELS for made in model.fold(one, docs)]
+                made = [made for model in self._models for made in model.fold(one, docs)]
             except Exception as error:
                 letters[one.envelope.stream] = self._letter(one.envelope, error)
                 continue
@@ -176,7 +190,7 @@ class Engine:
         }
 
     async def _load(self, seen: Sequence[Seen], docs: WorkingSet) -> None:
-        for phase in (_FIRST, _THEN):
+        for phase in self._phases:
             wanted: dict[Collection[Any], dict[Key, None]] = {}
             for one in seen:
                 for needs in phase:

@@ -21,13 +21,15 @@ class Filing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Mark(Document, frozen=True):
-    """`hidden_up_to` is the highest message seq the user has hidden."""
+    """`hidden_up_to` is the highest message seq the user has hidden, `read_basis` the newest seq
+    of the chat that was seen at the last reading."""
 
     user: str
     chat: str
     delivered_up_to: int = 0
     read_up_to: int = 0
     hidden_up_to: int = 0
+    read_basis: int = 0
     pinned: Filing | None = None
     archived: Filing | None = None
     muted_until: Filing | None = None
@@ -61,7 +63,10 @@ def _fold(seen: Seen, docs: WorkingSet) -> Made:
             change = {"delivered_up_to": data.up_to}
             yield MARK_STEPS, _step(seen, "delivered", data)
         case e.ChatRead():
-            change = {"read_up_to": data.up_to}
+            change = {
+                "read_up_to": data.up_to,
+                "read_basis": chat_basis(envelope.basis, data.chat),
+            }
             yield MARK_STEPS, _step(seen, "read", data)
         case e.ChatFiled():
             basis = chat_basis(envelope.basis, data.chat)

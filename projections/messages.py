@@ -13,8 +13,11 @@ from projections.store.port import Collection, Document, Index, Ref
 
 
 class Reaction(msgspec.Struct, frozen=True, array_like=True):
+    """`event` is the seq of its setting."""
+
     emoji: str
     at: str
+    event: int = 0
 
 
 class Message(Document, frozen=True):
@@ -173,7 +176,8 @@ def _change(seen: Seen, known: Message) -> dict[str, object]:
             return {**_EMPTIED, "media": None, "expiring": None}
         case e.ReactionSet() as data:
             others = {u: r for u, r in known.reactions.items() if u != envelope.actor}
-            return {"reactions": {**others, envelope.actor: Reaction(data.emoji, envelope.time)}}
+            own = Reaction(data.emoji, envelope.time, envelope.seq)
+            return {"reactions": {**others, envelope.actor: own}}
         case e.ReactionCleared():
             return {"reactions": {u: r for u, r in known.reactions.items() if u != envelope.actor}}
     return {}

@@ -11,15 +11,20 @@ from projections.store.port import Collection, Document, Ref
 
 
 class Profile(Document, frozen=True):
+    """`verified_email` is the address that was last shown to be the user's; it may be another than
+    that of the profile."""
+
     user: str
     registered_at: str
     name: Held | None = None
     email: Held | None = None
     avatar: Held | None = None
+    verified_email: Held | None = None
     suspended: bool = False
     erased: bool = False
 
 
+PERSONAL = ("name", "email", "avatar", "verified_email")
 PROFILES = Collection("profiles", Profile, ("user",))
 
 
@@ -55,8 +60,10 @@ def _fold(seen: Seen, docs: WorkingSet) -> Made:
                 for field in ("name", "email", "avatar")
                 if (value := getattr(data, field)) is not UNSET
             }
+        case e.EmailVerified():
+            change = {"verified_email": held(seen, data.email)}
         case e.UserErased():
-            change = {"erased": True, "name": None, "email": None, "avatar": None}
+            change = {"erased": True, **dict.fromkeys(PERSONAL)}
         case e.UserSuspended():
             change = {"suspended": True}
         case e.UserResumed():

@@ -31,13 +31,14 @@ class MessageWords(Document, frozen=True):
 
 class UserWords(Document, frozen=True):
     """The words of a user's name, and their email address as one term; `scope` is the same for
-    all users."""
+    all users. `verified` is the term of the address that was last shown to be theirs."""
 
     user: str
     time: str
     scope: str = "users"
     name: tuple[str, ...] = ()
     email: str | None = None
+    verified: str | None = None
     terms: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -65,12 +66,17 @@ def email_term(address: str) -> str:
     return f"{FILTER}email:{address.casefold()}"
 
 
+def verified_term(email: str) -> str:
+    """What finds those to whom an address, as a term, was shown to belong."""
+    return f"{FILTER}verified:{email}"
+
+
 def _needs(seen: Seen, _: WorkingSet) -> Iterable[Ref]:
     match seen.data:
         case e.MessageEdited() | e.MessageDeleted() | e.MessageExpired():
             if seen.envelope.source.startswith("/chats/"):
                 yield MESSAGE_WORDS, (seen.id, seen.data.message)
-        case e.UserChanged() | e.UserErased():
+        case e.UserChanged() | e.UserErased() | e.EmailVerified():
             yield USER_WORDS, ("users", seen.id)
 
 
@@ -105,17 +111,25 @@ def _fold(seen: Seen, docs: WorkingSet) -> Made:
             yield MESSAGE_WORDS, msgspec.structs.replace(known, seq=seq, terms={}, length=0)
         case e.UserRegistered():
             words = UserWords(seq=seq, user=seen.id, time=envelope.time)
-            yield USER_WORDS, _named(words, seen)
+            yield USER_WORDS, _named(_changed(words, seen))
+        case e.EmailVerified():
+            user = docs.get(USER_WORDS, "users", seen.id)
+            assert user is not None
+            address = seen.clear.get("email")
+            verified = email_term(address) if address else None
+            yield USER_WORDS, _named(msgspec.structs.replace(user, seq=seq, verified=verified))
         case e.UserChanged():
             user = docs.get(USER_WORDS, "users", seen.id)
             assert user is not None
-            yield USER_WORDS, _named(msgspec.structs.replace(user, seq=seq), seen)
+            yield USER_WORDS, _named(_changed(msgspec.structs.replace(user, seq=seq), seen))
         case e.UserErased():
             user = docs.get(USER_WORDS, "users", seen.id)
             assert user is not None
             yield (
                 USER_WORDS,
-                msgspec.structs.replace(user, seq=seq, name=(), email=None, terms={}),
+                msgspec.structs.replace(
+                    user, seq=seq, name=(), email=None, verified=None, terms={}
+                ),
             )
 
 
@@ -133,15 +147,21 @@ def _worded(words: MessageWords, content: str | None) -> MessageWords:
     )
 
 
-def _named(words: UserWords, seen: Seen) -> UserWords:
+def _changed(words: UserWords, seen: Seen) -> UserWords:
     if "name" in seen.clear:
         words = msgspec.structs.replace(words, name=tuple(index_terms(seen.clear["name"] or "")[0]))
     if "email" in seen.clear:
         email = seen.clear["email"]
         words = msgspec.structs.replace(words, email=email_term(email) if email else None)
+    return words
+
+
+def _named(words: UserWords) -> UserWords:
     terms = dict.fromkeys(words.name, 1)
     if words.email is not None:
         terms[words.email] = 1
+        if words.verified == words.email:
+            terms[verified_term(words.email)] = 1
     return msgspec.structs.replace(words, terms=terms)
 
 

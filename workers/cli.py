@@ -72,6 +72,12 @@ def fanout() -> None:
 
 
 @app.command()
+def notifier() -> None:
+    """Tell people of what concerns them: push messages and mails."""
+    _work("notifier")
+
+
+@app.command()
 def scheduler() -> None:
     """Send what is due, end what has run out."""
     _work("scheduler")
@@ -173,6 +179,58 @@ def demo(
         uvloop.run(run_demo(settings, (at or url(settings)).rstrip("/"), Console()))
 
 
+UserArgument = Annotated[str, typer.Argument(help="The user's id.")]
+ServerOption = Annotated[
+    str | None, typer.Option("--url", help="Where the server is; by default as configured.")
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(help="A token with the scope hansard:moderate, where others make them."),
+]
+
+
+@app.command()
+def suspend(
+    user: UserArgument,
+    reason: Annotated[str | None, typer.Option(help="Why; kept sealed.")] = None,
+    at: ServerOption = None,
+    token: TokenOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a user out: connections close and requests are refused within 5 seconds."""
+    _suspension(user, True, reason, at, token, as_json)
+
+
+@app.command()
+def resume(
+    user: UserArgument,
+    at: ServerOption = None,
+    token: TokenOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a suspended user in again."""
+    _suspension(user, False, None, at, token, as_json)
+
+
+def _suspension(
+    user: str,
+    suspended: bool,
+    reason: str | None,
+    at: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    from workers.tools.suspension import Suspension, carry_out
+
+    with _one_line():
+        wanted = Suspension(user, suspended, reason)
+        uvloop.run(carry_out(_settings(), wanted, at, token))
+    if as_json:
+        _print_json(wanted)
+    else:
+        print(f"{user} is suspended" if suspended else f"{user} is not suspended")
+
+
 doctor = typer.Typer(invoke_without_command=True)
 app.add_typer(doctor, name="doctor")
 
@@ -208,7 +266,8 @@ def retry_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read stale streams again, from the events they have stopped at. No server may run."""
+    """Read stale streams again, from the events they have stopped at. In the edition of one process
+    no server may run; in the distributed one the projectors do it, so they must."""
     from workers.tools.doctor import retry
 
     with _one_line():
@@ -231,7 +290,9 @@ def retry_(
         raise typer.Exit(EXIT_WRONG)
 
 
-def _work(role: Literal["gateway", "decider", "projector", "fanout", "scheduler"]) -> None:
+def _work(
+    role: Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"],
+) -> None:
     from workers.serve import serve as run
 
     def started(settings: Settings, _: object) -> None:

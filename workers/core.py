@@ -27,6 +27,7 @@ from projections.vault import Vault
 from workers.data_lock import DataLock
 from workers.deciders import open_deciders
 from workers.deciders.port import Deciders, Overloaded
+from workers.keys import KeyDestroyer
 from workers.log import is_shared, open_log
 from workers.log.port import EventLog, LogError
 from workers.projector import Projector
@@ -107,7 +108,9 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
         vault = Vault(keyring, sealing=settings.sealing)
         progress = Progress(store)
         engine = Engine(store, vault, progress)
-        projector = Projector(event_log, engine)
+        keys = KeyDestroyer(store, keyring, vault)
+        await keys.start()
+        projector = Projector(event_log, engine, keys)
         watch = StoreWatch(event_log, store, progress) if shared else None
         reach = watch.reach if watch is not None else projector.reach
         positions = PositionCodec(event_log.identity, secrets.master_key)

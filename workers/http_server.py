@@ -67,5 +67,8 @@ class HttpServer(uvicorn.Server):
             self._started()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        # Who comes from here on finds another process.
+        for server in self.servers:
+            server.close()
         await self._closing()
         await super().shutdown(sockets)

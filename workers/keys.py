@@ -1,6 +1,5 @@
 """Destroys the keys that the log says are destroyed."""
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -8,39 +7,31 @@ import structlog
 from domain.catalogue import decode_data
 from domain.envelope import Envelope
 from projections.destroyed_keys import DESTROYED_KEYS, TYPES, destroyed_by
-from projections.keyring.port import Keyring, KeyringError
+from projections.keyring.port import Keyring
 from projections.store.port import ReadStore, Scan
 from projections.vault import Vault
-from workers.log.port import EventLog, LogError
 
 log = structlog.get_logger()
 
 BATCH = 1000
-#: Seconds between attempts while the log or the keyring does not answer.
-RETRY = 0.5
 
 
 class KeyDestroyer:
-    """The event comes first and the key goes after it, so whoever starts next finds what a crash
-    left undone. Destroying a key twice is harmless, so any number of processes may do this."""
+    """The event comes first, then the read models, then the key goes: whoever starts next finds
+    what a crash left undone. Destroying a key twice is harmless."""
 
-    def __init__(
-        self, event_log: EventLog, store: ReadStore, keyring: Keyring, vault: Vault
-    ) -> None:
-        self._log = event_log.reader()
+    def __init__(self, store: ReadStore, keyring: Keyring, vault: Vault) -> None:
         self._store = store
         self._keyring = keyring
         self._vault = vault
-        self._reached: dict[str, int] = {}
 
     async def start(self) -> None:
-        """Destroy again all that the read models know of: the keyring may come from a backup.
+        """Destroy again all that the read models know of: whoever folded it may have died before
+        the key went, and the keyring may come from a backup.
 
         Raises:
             StoreError, KeyringError: they do not answer.
         """
-        # What comes after these positions is read from the log.
-        self._reached = await self._store.checkpoints()
         after = None
         while True:
             scan = Scan(above=after, limit=BATCH)
@@ -52,25 +43,14 @@ class KeyDestroyer:
                 return
             after = found[-1].key
 
-    async def run(self) -> None:
-        """Destroy what the log says from `start` on, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for partition in self._log.partitions:
-                group.create_task(self._follow(partition))
+    async def apply(self, events: Sequence[Envelope]) -> None:
+        """Destroy the keys that go with these events, which the read models have.
 
-    async def _follow(self, partition: str) -> None:
-        reached = self._reached.get(partition, 0)
-        while True:
-            try:
-                await self._log.wait(partition, reached)
-                batch = await self._log.read(partition, reached, BATCH)
-                keys = [key for envelope in batch.events for key in _destroyed(envelope)]
-                if keys:
-                    await self._destroy(keys)
-                reached = batch.end
-            except (LogError, KeyringError) as error:
-                log.warning("keys_not_destroyed", partition=partition, error=str(error))
-                await asyncio.sleep(RETRY)
+        Raises:
+            KeyringError: it does not answer.
+        """
+        if keys := [key for envelope in events for key in _destroyed(envelope)]:
+            await self._destroy(keys)
 
     async def _destroy(self, keys: Sequence[str]) -> None:
         await self._keyring.destroy(keys)

@@ -17,7 +17,9 @@ from domain import instants
 from domain.envelope import Basis
 from domain.ids import chat_stream, expiry_command, schedule_step, user_stream
 from domain.refusals import USER_ERASED
+from gateway.checks import BLOCKED
 from gateway.commander import SYSTEM, Commander
+from gateway.contacts import Contacts
 from gateway.problems import Problem
 from projections.feed import FEED
 from projections.keyring.port import KeyringError
@@ -59,6 +61,7 @@ class Scheduler:
         """`settle` returns once the read models hold all that the log held when it was called.
         `clock` gives the present instant."""
         self._store = store
+        self._contacts = Contacts(store)
         self._vault = vault
         self._commander = commander
         self._progress = progress
@@ -175,8 +178,13 @@ class Scheduler:
         """The message, opened and sealed anew for the chat, under the same key.
 
         Raises:
-            Problem: `user_erased` when the key is gone.
+            Problem: `user_erased` when the key is gone, `not_allowed` when one of the two of a
+                direct chat has blocked the other.
         """
+        pair = await self._contacts.pair(schedule.chat)
+        between = await self._contacts.between(pair) if schedule.user in pair else None
+        if between is not None and between.apart:
+            raise Problem("not_allowed", BLOCKED)
         reading = Reading(self._store, self._vault, self._clock())
         await reading.unlock((schedule.content, schedule.metadata))
         stream = user_stream(schedule.user)
@@ -199,7 +207,7 @@ class Scheduler:
             chat_stream(schedule.chat),
             schedule_step(schedule.schedule, schedule.due, "send"),
             action,
-            basis=[Basis(stream, schedule.seq)],
+            basis=[Basis(stream, schedule.seq), *(between.basis if between else ())],
             rights="system",
             time=reading.now,
             key=own_key(schedule.content.value) if schedule.content is not None else None,

@@ -9,17 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from workers.settings import (
     KEYRING_FILE,
     MASTER_KEY_BYTES,
+    VAPID_KEY_BYTES,
     Settings,
     StartRefused,
     decode_master_key,
+    decode_vapid_key,
 )
 
 JWT_SECRET_FILE = "jwt.secret"
 MASTER_KEY_FILE = "master.key"
+VAPID_KEY_FILE = "vapid.key"
 
 _JWT_SECRET_BYTES = 32
 
@@ -38,6 +42,7 @@ class Secrets(msgspec.Struct, frozen=True):
     jwt_secret: str | None
     made_here: bool
     master_key: bytes
+    vapid_key: bytes
 
     def __repr__(self) -> str:
         return f"Secrets(made_here={self.made_here})"
@@ -55,16 +60,21 @@ def open_secrets(settings: Settings) -> Secrets:
     jwt_secret = settings.jwt_secret
     made_here = jwt_secret is None and settings.jwt_jwks_url is None
     master_key = settings.master_key
+    vapid_key = settings.vapid_private_key
     try:
         make_data_folder(settings.data_dir)
         if made_here:
             jwt_secret = _kept(settings.data_dir / JWT_SECRET_FILE, _new_jwt_secret)
         if master_key is None:
             master_key = _kept_master_key(settings.data_dir)
+        if vapid_key is None:
+            vapid_key = _kept_vapid_key(settings.data_dir)
     except OSError as error:
         where = error.filename or settings.data_dir
         raise SecretFileError(f"{where}: {error.strerror}") from error
-    return Secrets(jwt_secret=jwt_secret, made_here=made_here, master_key=master_key)
+    return Secrets(
+        jwt_secret=jwt_secret, made_here=made_here, master_key=master_key, vapid_key=vapid_key
+    )
 
 
 def make_data_folder(folder: Path) -> None:
@@ -89,6 +99,19 @@ def _new_jwt_secret() -> str:
 
 def _new_master_key() -> str:
     return base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()
+
+
+def _new_vapid_key() -> str:
+    number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
+    return base64.urlsafe_b64encode(number.to_bytes(VAPID_KEY_BYTES)).rstrip(b"=").decode()
+
+
+def _kept_vapid_key(folder: Path) -> bytes:
+    path = folder / VAPID_KEY_FILE
+    try:
+        return decode_vapid_key(_kept(path, _new_vapid_key))
+    except ValueError as error:
+        raise SecretFileError(f"{path}: expected a private key of P-256 in base64url") from error
 
 
 def _kept_master_key(folder: Path) -> bytes:

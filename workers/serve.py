@@ -2,16 +2,20 @@
 
 import contextlib
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from pathlib import Path
 from typing import Literal
 
 from domain.instants import to_millis
 from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
+from gateway.contacts import Contacts
 from gateway.cursor import CursorCodec
 from gateway.limits import Limiter, open_limit_storage
 from gateway.media.links import LinkCodec
 from gateway.media.uploads import Uploads
+from gateway.push_endpoints import PushHosts
 from gateway.services import Health, Policy, Services
 from gateway.ws.hub import Hub
 from projections.objects import Objects, ObjectsError, open_objects
@@ -20,19 +24,25 @@ from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
 from workers.fanout import Fanout
 from workers.http_server import HttpServer
-from workers.keys import KeyDestroyer
 from workers.log import is_shared, migrate_log
+from workers.notifier import email_links, open_notifier, push_key
 from workers.scheduler import Scheduler
 from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
+from workers.store_watch import StoreWatch
 from workers.sweeper import Sweeper
 
-Role = Literal["gateway", "decider", "projector", "fanout", "scheduler"]
-ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "scheduler")
+Role = Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"]
+ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "notifier", "scheduler")
 
-#: Seconds without any progress of the read models, while there is something to do, after which
+#: What became of notifications, by channel and outcome.
+Told = Counter[tuple[str, str]]
+
+#: Seconds without any progress of a partition, while there is something to do, after which
 #: somebody has to look.
 STUCK_AFTER = 30.0
+#: Seconds after which a log or a read store that does not answer is no passing matter.
+SILENT_AFTER = 10.0
 
 
 async def serve(
@@ -56,49 +66,64 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings, secrets))
         if "decider" in roles and core.watch is not None:
-            make_data_folder(settings.data_dir)
-            stack.enter_context(DataLock(settings.data_dir))
-        await stack.enter_async_context(running(*await _work(core, settings, roles)))
+            stack.enter_context(_caches(settings.cache_dir))
+        told = Told()
+        work = _work(core, settings, secrets, roles, told)
+        await stack.enter_async_context(running(*work))
         if "gateway" in roles:
-            services = await stack.enter_async_context(_gateway(core, settings, secrets))
+            services = await stack.enter_async_context(_gateway(core, settings, secrets, told))
             app = create_app(services)
             closing = app.state.sockets.close
         else:
-            app = create_worker_app(_health(core))
+            app = create_worker_app(_health(core, told))
             closing = _nothing
         await HttpServer(app, settings, lambda: started(settings, secrets), closing).serve()
         await core.deciders.drain()
 
 
-async def _work(
-    core: Core, settings: Settings, roles: Collection[Role]
+def _caches(folder: Path) -> DataLock:
+    """The folder for what the deciders of one process keep."""
+    try:
+        make_data_folder(folder)
+    except OSError as error:
+        raise StartRefused(f"{folder}: {error.strerror}") from error
+    return DataLock(folder)
+
+
+def _work(
+    core: Core, settings: Settings, secrets: Secrets, roles: Collection[Role], told: Told
 ) -> list[Coroutine[None, None, None]]:
     work: list[Coroutine[None, None, None]] = []
     if "decider" in roles:
         work.append(core.deciders.decide())
     if "projector" in roles:
         work.append(core.projector.run())
+        if core.watch is not None:
+            work.append(core.projector.attend())
     if "fanout" in roles:
         # Those who are connected to other processes count on what this one has left off at.
         anew = core.watch is None
         fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
         work.append(fanout.run())
+    if "notifier" in roles:
+        work.append(open_notifier(core, settings, secrets, told).run())
     if "scheduler" in roles:
         scheduler = Scheduler(
             core.store, core.vault, core.commander, core.progress, core.settle, now
         )
-        destroyer = KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
-        await destroyer.start()
         sweeper = Sweeper(
             _objects(settings), core.store, core.vault, core.progress, core.settle, now
         )
-        work += [scheduler.run(), destroyer.run(), sweeper.run()]
+        work += [scheduler.run(), sweeper.run()]
     return work
 
 
 @contextlib.asynccontextmanager
-async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIterator[Services]:
-    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle)
+async def _gateway(
+    core: Core, settings: Settings, secrets: Secrets, told: Told
+) -> AsyncIterator[Services]:
+    contacts = Contacts(core.store)
+    hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle, contacts)
     counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
     objects = _objects(settings)
@@ -116,9 +141,11 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
             links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
             objects=objects,
             uploads=uploads,
+            contacts=contacts,
             hub=hub,
             settle=core.settle,
-            health=_health(core, lambda: hub.connections),
+            health=_health(core, told, lambda: hub.connections),
+            email_links=email_links(settings, secrets),
             policy=Policy(
                 directory=settings.directory,
                 trusted_proxies=settings.trusted_proxies,
@@ -129,8 +156,11 @@ async def _gateway(core: Core, settings: Settings, secrets: Secrets) -> AsyncIte
                 dev_secret=secrets.jwt_secret
                 if secrets.made_here and settings.on_loopback
                 else None,
+                push_hosts=PushHosts(settings.push_hosts),
+                push_key=push_key(secrets),
             ),
             clock=now,
+            record=core.event_log,
         )
     uploads.close()
     await authenticator.aclose()
@@ -144,21 +174,17 @@ def _objects(settings: Settings) -> Objects:
         raise StartRefused(str(error)) from error
 
 
-def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
+def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) -> Health:
     watch = core.watch
     if watch is not None:
-
-        def problems() -> list[str]:
-            stuck = watch.stuck
-            return [f"Nothing was projected for {stuck:.0f} s."] if stuck > STUCK_AFTER else []
-
         return Health(
             stale=lambda: sorted(core.progress.stale),
             behind=lambda: watch.behind,
             lag=lambda: watch.lag,
             waiting=lambda: core.deciders.waiting,
-            problems=problems,
+            problems=lambda: _problems(watch),
             connections=connections,
+            told=lambda: told,
         )
 
     def lag() -> float:
@@ -171,7 +197,20 @@ def _health(core: Core, connections: Callable[[], int] = lambda: 0) -> Health:
         lag=lag,
         waiting=lambda: core.deciders.waiting,
         connections=connections,
+        told=lambda: told,
     )
+
+
+def _problems(watch: StoreWatch) -> list[str]:
+    mute, seconds = watch.silent
+    if seconds > SILENT_AFTER:
+        return [f"The {mute} has not answered for {seconds:.0f} s."]
+    stuck = {p: seconds for p, seconds in watch.stuck.items() if seconds > STUCK_AFTER}
+    if not stuck:
+        return []
+    longest = max(stuck, key=stuck.__getitem__)
+    count = f"{len(stuck)} partitions stand" if len(stuck) > 1 else "it stands"
+    return [f"Nothing of {longest} was projected for {stuck[longest]:.0f} s: {count} still."]
 
 
 async def _nothing() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import HMACAlgorithm
 from pydantic import (
     AfterValidator,
@@ -21,10 +22,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.email_addresses import parse_address
 from gateway.limits import Kind, parse_rate
 
 PREFIX = "HANSARD_"
 MASTER_KEY_BYTES = 32
+VAPID_KEY_BYTES = 32
 KEYRING_FILE = "keys.db"
 
 # Variables of tests and benchmarks, which the servers they start inherit.
@@ -60,6 +63,33 @@ def _path(value: object) -> object:
 
 def _master_key(value: object) -> object:
     return decode_master_key(value) if isinstance(value, str) else value
+
+
+def decode_vapid_key(text: str) -> bytes:
+    """The private key, 32 bytes, that signs for push services, written in base64url.
+
+    Raises:
+        ValueError: it is none of P-256.
+    """
+    raw = base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    if len(raw) != VAPID_KEY_BYTES:
+        raise ValueError("another length")
+    ec.derive_private_key(int.from_bytes(raw), ec.SECP256R1())
+    return raw
+
+
+def _vapid_key(value: object) -> object:
+    return decode_vapid_key(value) if isinstance(value, str) else value
+
+
+def _subject(value: str) -> str:
+    if not value.startswith(("mailto:", "https://")):
+        raise ValueError("another form")
+    return value
+
+
+def _address(value: str) -> str:
+    return parse_address(value).addr_spec
 
 
 def _on_or_off(value: object) -> object:
@@ -122,6 +152,9 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, BeforeValidator(_path), AfterValidator(Path.absolute)] = Field(
         Path("data"), description="a folder"
     )
+    cache_dir: Annotated[Path, BeforeValidator(_path), AfterValidator(Path.absolute)] = Field(
+        Path("data/cache"), description="a folder"
+    )
     log_url: Annotated[str, _url("sqlite", "kafka")] = Field(
         "", repr=False, description="a sqlite:// or kafka:// URL"
     )
@@ -171,6 +204,26 @@ class Settings(BaseSettings):
     rate_unauthenticated: Rate = "10/second"
     media_quota: ByteSize = Field(ByteSize(5 * 2**30), ge=0, description="a size such as 5GiB")
     notify_content: Switch = False
+    public_url: Annotated[str, _url("http", "https")] | None = Field(
+        None, description="an http:// or https:// URL"
+    )
+    push_hosts: Separated[Text] = Field(
+        (), description="hosts separated by commas, such as *.push.example.org"
+    )
+    push_delay: int = Field(5, ge=0, le=3600, description="seconds, 0 to 3600")
+    vapid_private_key: Annotated[bytes, BeforeValidator(_vapid_key)] | None = Field(
+        None, repr=False, description="a private key of P-256: 32 bytes in base64url"
+    )
+    vapid_subject: Annotated[str, AfterValidator(_subject)] | None = Field(
+        None, description="a mailto: or https: URL"
+    )
+    smtp_url: Annotated[str, _url("smtp", "smtps")] | None = Field(
+        None, repr=False, description="an smtp:// or smtps:// URL"
+    )
+    mail_from: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="an email address"
+    )
+    mail_delay: int = Field(600, ge=0, le=86400, description="seconds, 0 to 86400")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"
@@ -192,6 +245,7 @@ class Settings(BaseSettings):
     def _keep_data_together(cls, given: dict[str, Any]) -> dict[str, Any]:
         folder = Path(given.get("data_dir", "data")).absolute()
         return {
+            "cache_dir": folder / "cache",
             "log_url": f"sqlite:///{folder}/log.db",
             "store_url": f"sqlite:///{folder}/read.db",
             "keyring_url": f"sqlite:///{folder}/{KEYRING_FILE}",

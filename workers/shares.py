@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import structlog
 
+from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
 from workers.log.port import EventLog, LogError
 
@@ -24,7 +25,7 @@ async def follow_shares(
     """Until cancelled, have a task that follows each partition of this process's share.
 
     At every change of the share all tasks end, and `begin` is awaited before those of the new share
-    start. It may raise `StoreError` or `LogError`, and is tried again.
+    start. It may raise `StoreError`, `KeyringError` or `LogError`, and is tried again.
     """
     async with asyncio.TaskGroup() as group:
         following: list[asyncio.Task[None]] = []
@@ -35,7 +36,7 @@ async def follow_shares(
                         await _stop(following)
                         await begin(share)
                         following = [group.create_task(follow(one)) for one in share]
-            except (LogError, StoreError) as error:
+            except (LogError, StoreError, KeyringError) as error:
                 log.warning("share_waits", work=work, error=str(error))
             await _stop(following)
             await asyncio.sleep(RETRY)

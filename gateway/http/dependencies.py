@@ -13,7 +13,7 @@ from starlette.responses import Response
 from domain.commands import Command
 from domain.ids import USER_ID, chat_stream, user_stream
 from gateway import checks, forms
-from gateway.auth import Unauthenticated, bearer_token
+from gateway.auth import Principal, Unauthenticated, bearer_token
 from gateway.commander import Done
 from gateway.limits import Kind, client_address, is_within
 from gateway.lookups import Lookups
@@ -42,11 +42,13 @@ class Call:
     `key` is the idempotency key of a write: the client's, or one made here.
     """
 
-    def __init__(self, request: Request, user: str) -> None:
+    def __init__(self, request: Request, user: str, principal: Principal | None = None) -> None:
         self.request = request
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
         self.user = user
+        self.principal = principal
+        self.scopes = principal.scopes if principal is not None else frozenset[str]()
         self.key = ""
 
     def reading(self) -> Reading:
@@ -70,10 +72,14 @@ class Call:
             Problem: it was refused.
         """
         done = await self.services.commander.execute(command)
+        self.tell_of(done)
+        return done
+
+    def tell_of(self, done: Done) -> None:
+        """Give the answer the headers of a write."""
         self.tell("Hansard-Position", done.position)
         if done.replayed:
             self.tell("Idempotent-Replayed", "true")
-        return done
 
     async def write(self, command: Command) -> Done:
         """Have a command carried out, and wait until its effect can be read.
@@ -138,7 +144,7 @@ async def linked_reader(request: Request, link: str | None) -> Call:
         return await reader(request)
     services = services_of(request)
     try:
-        user = services.links.user(link, request.url.path, services.clock())
+        user = services.links.user(link, request.scope["path"], services.clock())
     except Unauthenticated:
         await _count_unauthenticated(request)
         raise
@@ -149,7 +155,12 @@ async def linked_reader(request: Request, link: str | None) -> Call:
 
 
 async def writer(
-    request: Request, *, kind: Kind = "writes", to: str | None = None, registers: bool = False
+    request: Request,
+    *,
+    kind: Kind = "writes",
+    to: str | None = None,
+    registers: bool = False,
+    exempt: str | None = None,
 ) -> Call:
     """A user who asks to write.
 
@@ -158,15 +169,32 @@ async def writer(
         kind: the rate it counts under.
         to: the chat that a message is sent to, whose size counts.
         registers: whether it may be a user's first request.
+        exempt: the scope whose holders need not be registered.
     """
     call = await authenticated(request)
     cost = 1 if to is None else await call.lookups.send_cost(call.user, to)
     await limit(call, kind, cost)
     await _reach_positions(call)
     if not registers:
-        await call.lookups.admit(call.user)
-    call.key = _idempotency_key(request)
-    call.tell("Idempotency-Key", call.key)
+        await call.lookups.admit(call.user, unregistered=exempt in call.scopes)
+    _take_key(call)
+    return call
+
+
+async def holder(request: Request, scope: str, kind: Kind) -> Call:
+    """Who holds a scope and asks to read or to write; they need not be a registered user.
+
+    Raises:
+        Problem: `not_allowed` without the scope.
+    """
+    call = await authenticated(request)
+    await limit(call, kind)
+    if scope not in call.scopes:
+        raise Problem("not_allowed", f"This needs a token with the scope {scope}.")
+    await _reach_positions(call)
+    await call.lookups.admit(call.user, unregistered=True)
+    if kind == "writes":
+        _take_key(call)
     return call
 
 
@@ -184,7 +212,7 @@ async def authenticated(request: Request) -> Call:
         if error.status == 401:
             await _count_unauthenticated(request)
         raise
-    return Call(request, principal.user)
+    return Call(request, principal.user, principal)
 
 
 async def limit(call: Call, kind: Kind, cost: int = 1) -> None:
@@ -221,6 +249,11 @@ async def _reach_positions(call: Call) -> None:
     for stream, seq in call.services.positions.decode(",".join(sent)):
         positions[stream] = max(seq, positions.get(stream, 0))
     await checks.reach(call.services, positions)
+
+
+def _take_key(call: Call) -> None:
+    call.key = _idempotency_key(call.request)
+    call.tell("Idempotency-Key", call.key)
 
 
 def _idempotency_key(request: Request) -> str:
@@ -297,11 +330,12 @@ def media_id(request: Request) -> str:
 
 def base_url(request: Request) -> str:
     """What addresses of this server begin with, as the client names it."""
-    scheme = request.url.scheme
+    # Not by `request.url`, which can't be made of every `Host` that a client may send.
+    scheme = request.scope["scheme"]
     peer = request.client.host if request.client else ""
     if is_within(peer, services_of(request).policy.trusted_proxies):
         scheme = request.headers.get("x-forwarded-proto", scheme)
-    return f"{scheme}://{request.url.netloc}"
+    return f"{scheme}://{request.headers.get('host', '')}"
 
 
 def user_id(request: Request) -> str:
@@ -332,6 +366,15 @@ def schedule_id(request: Request) -> str:
         Problem: `schedule_not_found` when there can't be one of this name.
     """
     return _named(request, "schedule", _ID, "schedule_not_found")
+
+
+def device_id(request: Request) -> str:
+    """The device that the path names.
+
+    Raises:
+        Problem: `not_found` when there can't be one of this name.
+    """
+    return _named(request, "device", _ID, "not_found")
 
 
 def _named(request: Request, name: str, pattern: re.Pattern[str], code: str) -> str:

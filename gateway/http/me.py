@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.ids import user_stream
-from gateway import forms, writes
+from gateway import forms, notifying, writes
 from gateway.http.dependencies import Call, answer, body, reader, writer
 from gateway.openapi import documented
 from projections.views import people, shapes
@@ -30,6 +30,9 @@ async def put_profile(request: Request) -> Response:
     call = await writer(request, registers=True)
     form = await body(request, forms.ProfileForm)
     await call.write(await writes.put_profile(call.services, call.user, form, call.key))
+    verification = await notifying.vouched(call.services, call.principal)
+    if verification is not None:
+        await call.write(verification)
     return await _own(call)
 
 

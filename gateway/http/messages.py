@@ -11,6 +11,7 @@ from domain import instants
 from domain.commands import ScheduleMessage
 from domain.ids import chat_stream, user_stream
 from gateway import actions, forms, writes
+from gateway.auth import MODERATE
 from gateway.commander import Done
 from gateway.http.dependencies import (
     Call,
@@ -145,15 +146,20 @@ async def edit_message(request: Request) -> Response:
     ),
 )
 async def delete_message(request: Request) -> Response:
-    """Delete a message for everyone (its sender, and a group's admins), or for oneself."""
-    call = await writer(request)
+    """Delete a message for everyone (its sender, and a group's admins), or for oneself.
+
+    Who holds the scope `hansard:moderate` deletes for everyone in any chat.
+    """
+    call = await writer(request, exempt=MODERATE)
     chat, seq = chat_id(request), message_seq(request)
-    delete = (
-        writes.delete_for_everyone
-        if query(request, DeletionQuery).scope == "everyone"
-        else writes.delete_for_me
-    )
-    return await call.write_silently(await delete(call.services, call.user, chat, seq, call.key))
+    if query(request, DeletionQuery).scope == "everyone":
+        moderates = MODERATE in call.scopes
+        command = await writes.delete_for_everyone(
+            call.services, call.user, chat, seq, call.key, moderates=moderates
+        )
+    else:
+        command = await writes.delete_for_me(call.services, call.user, chat, seq, call.key)
+    return await call.write_silently(command)
 
 
 @router.get(

@@ -69,5 +69,8 @@ class Cursors:
         place = listing.next
         if place is None:
             return Page(listing.items, None)
-        values = [place] if isinstance(place, int) else list(place)
-        return Page(listing.items, self._codec.encode(self._user, self._query, [*values]))
+        return Page(listing.items, self.at((place,) if isinstance(place, int) else place))
+
+    def at(self, place: Place) -> str:
+        """The cursor of a place."""
+        return self._codec.encode(self._user, self._query, [*place])

@@ -5,7 +5,7 @@ import warnings
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, BinaryIO, NamedTuple
 
-from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from gateway.problems import Problem, invalid_request
 
@@ -14,6 +14,11 @@ MAX_PIXELS = 8192 * 6144
 MAX_FRAMES = 1000
 THUMBNAIL_SIDE = 320
 SPOOL_BYTES = 1024 * 1024
+
+#: The types of images that are taken.
+TAKEN = frozenset(
+    ("image/jpeg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif")
+)
 
 #: What an image of each format is stored as. An MPO is found as a JPEG, with more behind it.
 _STORED_AS = {
@@ -30,7 +35,8 @@ _WEBP_SIDE = 16383
 #: How long a frame stays that does not say it.
 _FRAME_MILLIS = 100
 _SAVE: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 85, "optimize": True, "progressive": True},
+    # Not progressive: that takes the memory of the whole picture once more.
+    "JPEG": {"quality": 85},
     "PNG": {},
     "WEBP": {"quality": 85, "method": 3},
 }
@@ -64,16 +70,12 @@ def remake(file: BinaryIO) -> Picture:
     """The picture in a file; an animation stays one, as WebP. It may take seconds.
 
     Raises:
-        Problem: `unsupported_media_type`, or `invalid_request` for what can't be decoded or is too
-            large.
+        Problem: `invalid_request` for what can't be decoded or is too large.
     """
     try:
         decoded = _decode(file)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_many_pixels() from error
-    except UnidentifiedImageError as error:
-        detail = "Images are JPEG, PNG, GIF, WebP or AVIF."
-        raise Problem("unsupported_media_type", detail) from error
     except Problem:
         raise
     except Exception as error:
@@ -88,9 +90,10 @@ def _decode(file: BinaryIO) -> _Decoded:
         if image.format in _MAY_MOVE and getattr(image, "is_animated", False):
             return _animation(image)
         profile = image.info.get("icc_profile")
+        format = _STORED_AS[str(image.format)]
         image.load()
-        plain = _plain(ImageOps.exif_transpose(image), profile)
-        return _Decoded(_STORED_AS[str(image.format)], [plain], [0], 0)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _Decoded(format, [_plain(image, profile)], [0], 0)
 
 
 def _animation(image: Image.Image) -> _Decoded:
@@ -99,6 +102,8 @@ def _animation(image: Image.Image) -> _Decoded:
     for frame in ImageSequence.Iterator(image):
         if len(frames) == MAX_FRAMES or (len(frames) + 1) * image.width * image.height > MAX_PIXELS:
             raise _too_many_pixels()
+        if frames and frame.size != frames[0].size:
+            raise invalid_request("file", "The image can't be read: its frames differ in size.")
         frames.append(_plain(frame.copy(), None))
         durations.append(int(frame.info.get("duration") or _FRAME_MILLIS))
     return _Decoded("WEBP", frames, durations, int(image.info.get("loop") or 0))

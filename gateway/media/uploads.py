@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from domain import commands as c
 from domain import instants
+from gateway.lookups import Remembered
 from gateway.media import images, lengths, types
 from gateway.problems import Problem
 from projections.media import MediaObject, owned_objects
@@ -17,11 +19,15 @@ from projections.objects import NoSuchObject, Objects
 
 #: Images are decoded by so many threads; a decoded image may take 200 MB.
 THREADS = 2
+#: So many are handed to the store at once: each takes some megabytes of memory then.
+STORES = 4
 MAX_WAITING = 64
 CHUNK_BYTES = 256 * 1024
 #: An upload that was broken off before its event may be taken up again within this time, in
 #: seconds. It ends long before the sweeper may take its object.
 TAKE_UP_SECONDS = 60 * 60
+#: How long it is remembered what is stored of a user.
+KEEP_STORED_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -46,7 +52,10 @@ class Uploads:
         self._quota = quota
         self._clock = clock
         self._pool = ThreadPoolExecutor(THREADS, "media")
+        self._storing = asyncio.Semaphore(STORES)
         self._waiting = 0
+        # Listing ten thousand objects takes a second.
+        self._known: Remembered[str, int] = Remembered(time.monotonic, KEEP_STORED_SECONDS)
 
     async def digest(self, file: BinaryIO) -> str:
         """The SHA-256 of what was uploaded, in hex."""
@@ -61,7 +70,7 @@ class Uploads:
             ObjectsError: it can't be stored now.
         """
         prepared = await self._in_pool(lambda: prepare(file))
-        with contextlib.closing(prepared.content):
+        with contextlib.closing(prepared.content), self._place():
             await self._store(MediaObject(owner, media, prepared.sha256), prepared)
         return c.UploadMedia(
             media=media,
@@ -82,11 +91,16 @@ class Uploads:
         if await self._is_there(place):
             return
         needed = prepared.size + len(prepared.thumbnail or b"")
-        if await self._used(place.owner) + needed > self._quota:
+        used = await self._used(place.owner) + needed
+        if used > self._quota:
             raise Problem("quota_exceeded", f"You may store {self._quota} bytes.")
-        if prepared.thumbnail is not None:
-            await self._objects.put(place.thumbnail.name, _chunks(io.BytesIO(prepared.thumbnail)))
-        await self._objects.put(place.name, _chunks(prepared.content))
+        # Before the bytes are there, so that the next of many at once counts them.
+        self._known.keep(place.owner, used)
+        async with self._storing:
+            if prepared.thumbnail is not None:
+                small = io.BytesIO(prepared.thumbnail)
+                await self._objects.put(place.thumbnail.name, _chunks(small))
+            await self._objects.put(place.name, _chunks(prepared.content))
 
     async def _is_there(self, place: MediaObject) -> bool:
         """Whether an earlier request under the same key has stored the same bytes."""
@@ -101,6 +115,9 @@ class Uploads:
         return True
 
     async def _used(self, owner: str) -> int:
+        known = self._known.get(owner)
+        if known is not None:
+            return known
         return sum([stored.size async for stored in self._objects.list(owned_objects(owner))])
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
@@ -127,7 +144,10 @@ def prepare(file: BinaryIO) -> Prepared:
             where it was taken; `invalid_request` for one that is broken or too large.
     """
     mime = types.find_type(file)
-    if mime.startswith("image/"):
+    if mime.startswith("image/") and mime not in images.TAKEN:
+        detail = "Images are JPEG, PNG, GIF, WebP or AVIF."
+        raise Problem("unsupported_media_type", detail)
+    if mime in images.TAKEN:
         picture = images.remake(file)
         return Prepared(
             picture.content,

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from domain.commands import ScheduleMessage
 from domain.decider import Verdict
-from domain.ids import chat_stream
+from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
 from gateway import forms, writes
-from gateway.auth import Principal, bearer_token
+from gateway.auth import MODERATE, Principal, bearer_token
 from gateway.commander import Done, carried_out
 from gateway.limits import client_address
 from gateway.lookups import Lookups, send_cost
@@ -44,6 +44,8 @@ REMEMBERED_POSITIONS = 16
 MAX_TURNED_AWAY = 200
 #: Seconds over which clients are asked to spread their return after a restart.
 RECONNECT_SPREAD = 10.0
+#: Seconds for what was taken to be answered before a restart: more than any command waits.
+FAREWELL = 12.0
 
 
 class Sockets:
@@ -76,14 +78,15 @@ class Sockets:
             self._open.discard(socket)
 
     async def close(self) -> None:
-        """Write what is pending and close every connection, with advice when to come back."""
-        await self.marks.close()
-        for socket in tuple(self._open):
-            socket.close(session.RESTART, f"restarting; {_advice()}")
-        closing = [socket.finished.wait() for socket in tuple(self._open)]
+        """Answer what was taken, write what is pending, and close every connection, with advice
+        when to come back."""
+        ending = tuple(self._open)
+        for socket in ending:
+            socket.take_no_more()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await asyncio.gather(*closing)
+            async with asyncio.timeout(FAREWELL):
+                await self.marks.close()
+                await asyncio.gather(*(socket.end() for socket in ending))
 
     async def _write_mark(self, user: str, chat: str, kind: MarkKind, up_to: int) -> Done:
         command = await writes.mark(self.services, user, chat, up_to, kind, None)
@@ -105,6 +108,9 @@ class Socket:
         self._expiry: asyncio.TimerHandle | None = None
         self._given: OrderedDict[str, int] = OrderedDict()
         self._under_way = 0
+        self._taking = False
+        self._ending = False
+        self._settled = asyncio.Event()
         self._turned_away = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -114,6 +120,11 @@ class Socket:
     def user(self) -> str:
         assert self._principal is not None
         return self._principal.user
+
+    @property
+    def _scopes(self) -> frozenset[str]:
+        assert self._principal is not None
+        return self._principal.scopes
 
     # What the hub tells
 
@@ -143,6 +154,18 @@ class Socket:
         self._session.close(code, reason)
         self._wake.set()
 
+    def take_no_more(self) -> None:
+        """What the client sends from here on is not looked at."""
+        self._ending = True
+
+    async def end(self) -> None:
+        """Close once everything that was taken is answered."""
+        while (self._taking or self._under_way) and not self.finished.is_set():
+            self._settled.clear()
+            await self._settled.wait()
+        self.close(session.RESTART, f"restarting; {_advice()}")
+        await self.finished.wait()
+
     # The connection's life
 
     async def run(self, receive: Receive) -> None:
@@ -163,6 +186,7 @@ class Socket:
                 self._services.hub.detach(self)
                 self._sockets.marks.flush(self.user)
             self.finished.set()
+            self._settled.set()
 
     async def _write(self) -> None:
         while True:
@@ -183,10 +207,15 @@ class Socket:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
+            if self._ending:
+                continue
             if text is None:
                 self.close(session.BAD_FRAME, "frames are text")
             else:
+                self._taking = True
                 await self._take(text)
+                self._taking = False
+                self._settled.set()
             self._wake.set()
             if self._session.closed:
                 # The writer ends the connection, once what it still has to say is sent.
@@ -227,6 +256,8 @@ class Socket:
         self._attached = True
         try:
             await self._greet(hello)
+        except Problem as problem:
+            self._session.reject(problem)
         except (Behind, Stale, StoreError):
             self._session.error(None, Problem("unavailable", "Come back shortly."))
             self.close(session.RESTART, "the read models can't be read")
@@ -234,6 +265,8 @@ class Socket:
     async def _greet(self, hello: frames.Hello) -> None:
         services = self._services
         await services.hub.attach(self)
+        # A suspension that came before the connection was heard of is not told to it.
+        await Lookups(services.store).admit(self.user)
         reading = Reading(services.store, services.vault, services.clock())
         missed = await feeds.missed(reading, self.user, hello.resume)
         welcome = frames.Welcome(
@@ -308,6 +341,8 @@ class Socket:
             case frames.Send():
                 if request.scheduled_for is not None:
                     await self._catch_up()
+                elif await services.contacts.pair(chat):
+                    await self._catch_up(user_stream(user))
                 command = await writes.send(services, user, chat, request, request.id)
             case frames.Edit():
                 await self._catch_up()
@@ -317,10 +352,13 @@ class Socket:
                 await self._catch_up()
                 command = await writes.delete_for_me(services, user, chat, request.seq, request.id)
             case frames.Delete():
+                moderates = MODERATE in self._scopes
                 command = await writes.delete_for_everyone(
-                    services, user, chat, request.seq, request.id
+                    services, user, chat, request.seq, request.id, moderates=moderates
                 )
             case frames.React():
+                if await services.contacts.pair(chat):
+                    await self._catch_up(user_stream(user))
                 command = await writes.react(
                     services, user, chat, request.seq, request.emoji, request.id
                 )
@@ -335,6 +373,7 @@ class Socket:
         def reply(verdict: Verdict | None) -> None:
             self._under_way -= 1
             self._room.set()
+            self._settled.set()
             try:
                 outcome = carried_out(verdict)
                 self._give(outcome.stream, outcome.seq)
@@ -375,9 +414,13 @@ class Socket:
         place = (self.user, request.chat, kind)
         self._sockets.marks.mark(place, request.up_to, members_count, settled)
 
-    async def _catch_up(self) -> None:
-        """Wait until the read models have what this connection was told."""
-        await self._services.progress.wait(self._given, CATCH_UP)
+    async def _catch_up(self, stream: str | None = None) -> None:
+        """Wait until the read models have what this connection was told: of one stream, where a
+        write looks at no other, or of all."""
+        given = self._given
+        if stream is not None:
+            given = OrderedDict((s, seq) for s, seq in given.items() if s == stream)
+        await self._services.progress.wait(given, CATCH_UP)
 
     def _give(self, stream: str, seq: int) -> None:
         self._given[stream] = max(seq, self._given.get(stream, 0))

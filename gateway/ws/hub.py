@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from domain.ids import chat_stream, split_stream, user_stream
+from gateway.contacts import Contacts
 from gateway.ws.catch_up import CatchUp
 from gateway.ws.places import Place, Room
 from gateway.ws.receipts import newly_covered
@@ -56,10 +57,12 @@ class Hub:
         reading: Callable[[], Reading],
         realtime: Realtime,
         settle: Callable[[], Awaitable[None]],
+        contacts: Contacts,
     ) -> None:
         """`reading` is for one answer; `settle` returns once the read models hold all that was in
         the log when it was called."""
         self._reading = reading
+        self._contacts = contacts
         self._realtime = realtime
         self._settle = settle
         self._catch_up = CatchUp(self, reading, settle)
@@ -237,6 +240,14 @@ class Hub:
     async def show(self, batch: Sequence[Publication]) -> None:
         """Show publications to those who may see them, each event in its turn."""
         hidden = await self._hidden_by(batch)
+        # Where one of two has blocked the other, typing and receipts don't pass.
+        apart = await self._contacts.apart(
+            {
+                p.channel
+                for p in batch
+                if p.kind in ("typing", "receipt") and self.members_count(p.channel) == 2
+            }
+        )
         shown = 0
         for published in batch:
             room = self._rooms.get(published.channel)
@@ -247,6 +258,8 @@ class Hub:
             match published.kind:
                 case "event":
                     self._show_event(published, hidden)
+                case "typing" | "receipt" if published.channel in apart:
+                    pass
                 case "receipt":
                     await self._show_receipt(published)
                 case "membership":

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Self
 
+import pymongo
 from pymongo import AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -12,8 +13,8 @@ from pymongo.read_preferences import ReadPreference
 from projections.keyring.port import KeyringError
 from projections.keyring.wrapping import MasterKey, WrongMasterKey
 
-#: Milliseconds after which a question or a write is given up, unless the URL says otherwise.
-TIMEOUT = 10_000
+#: Seconds after which a question or a write is given up.
+TIMEOUT = 10.0
 
 # The master key wraps a key that is used for nothing, under an id that no key has.
 _CHECK_ID = ""
@@ -47,9 +48,11 @@ class MongoKeyring:
             KeyringError: it can't be reached.
         """
         try:
-            client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, timeoutMS=TIMEOUT)
+            client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+                url, serverSelectionTimeoutMS=int(TIMEOUT * 1000)
+            )
             keyring = cls(client, master_key)
-        except PyMongoError:
+        except (PyMongoError, ValueError):
             # Its text quotes the URL, which may hold a password.
             raise ValueError("a keyring is at mongodb://{host}/{database}") from None
         try:
@@ -116,7 +119,8 @@ class MongoKeyring:
 @contextlib.asynccontextmanager
 async def _errors() -> AsyncIterator[None]:
     try:
-        yield
+        with pymongo.timeout(TIMEOUT):
+            yield
     except BulkWriteError as error:
         # Its own text quotes the keys.
         [first, *_] = error.details["writeErrors"] or error.details["writeConcernErrors"]

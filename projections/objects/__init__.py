@@ -12,6 +12,10 @@ from projections.objects.port import NoSuchObject, Objects, ObjectsError, Stored
 
 __all__ = ["NoSuchObject", "Objects", "ObjectsError", "Stored", "open_objects"]
 
+#: No request has more than one part or chunk to bring, so one that takes longer is stuck.
+REQUEST_WITHIN = timedelta(seconds=10)
+RETRY_WITHIN = timedelta(seconds=20)
+
 #: What an S3 URL may set; the rest comes from the usual variables, such as AWS_ACCESS_KEY_ID.
 _S3_SETTINGS = (
     "endpoint",
@@ -45,8 +49,11 @@ def open_objects(url: str) -> Objects:
             parts.netloc,
             prefix=unquote(parts.path).strip("/") or None,
             config=settings,  # type: ignore[arg-type]  # the keys were checked above
-            client_options={"allow_http": settings.get("endpoint", "").startswith("http:")},
-            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=20)},
+            client_options={
+                "allow_http": settings.get("endpoint", "").startswith("http:"),
+                "timeout": REQUEST_WITHIN,
+            },
+            retry_config={"max_retries": 5, "retry_timeout": RETRY_WITHIN},
         )
         return ObstoreObjects(bucket)
     # The URL itself stays out of the message: it may hold a secret.

@@ -15,7 +15,7 @@ from projections.objects.port import NoSuchObject, ObjectsError, Stored
 CHUNK_BYTES = 1024 * 1024
 #: A part of a multipart upload; S3 takes none below this but the last.
 PART_BYTES = 5 * 1024 * 1024
-PARTS_UNDER_WAY = 2
+PARTS_UNDER_WAY = 1
 LISTED_AT_ONCE = 1000
 
 

@@ -3,6 +3,9 @@
 A batch is not one transaction. Its collections are written in their order, each write repeatable,
 the checkpoint only when all documents are where no change of the primary can take them back. What
 readers are shown has come as far.
+
+Only the last write of a batch waits for the majority: what a primary has written before it, the
+majority then has too. That holds for one primary, so a batch that has met two is written again.
 """
 
 import asyncio
@@ -11,20 +14,23 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Self
 
 import msgspec
+import pymongo
 from pymongo import AsyncMongoClient, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from projections.store.mongo_elections import Elections
 from projections.store.mongo_runs import numbered
 from projections.store.mongo_schema import Fields, Table, declare
 from projections.store.mongo_terms import Terms
 from projections.store.mongo_values import sought, stored
 from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError
 
-#: Milliseconds after which a question or a write is given up, unless the URL says otherwise.
-TIMEOUT = 10_000
+#: Seconds after which a question or a write is given up.
+TIMEOUT = 10.0
 
 #: So many documents come in one answer of the server, if its size allows.
 PAGE = 100_000
@@ -32,16 +38,17 @@ PAGE = 100_000
 _DUPLICATE_KEY = 11000
 
 _MAJORITY = WriteConcern("majority", j=True)
+_PRIMARY = WriteConcern(1)
 
 
 class MongoStore:
     """A `ReadStore` in a database of a replica set."""
 
-    def __init__(
-        self, client: AsyncMongoClient[Fields], collections: Sequence[Collection[Any]]
-    ) -> None:
-        self._client = client
-        self._database = client.get_default_database(
+    def __init__(self, url: str, collections: Sequence[Collection[Any]]) -> None:
+        """Raises ValueError when the URL names no database."""
+        self._elections = Elections()
+        self._client = _client_of(url, self._elections)
+        self._database = self._client.get_default_database(
             read_preference=ReadPreference.PRIMARY,
             read_concern=ReadConcern("majority"),
             write_concern=_MAJORITY,
@@ -56,9 +63,10 @@ class MongoStore:
     @classmethod
     async def open(cls, url: str, collections: Sequence[Collection[Any]]) -> Self:
         """Raises StoreError when the server is not there, ValueError when the URL is wrong."""
-        store = cls(client_of(url), collections)
+        store = cls(url, collections)
         try:
-            async with store._work():
+            # Making an index takes as long as it takes.
+            async with store._work(seconds=None):
                 await declare(store._database, tuple(store._tables.values()))
         except BaseException:
             await store.close()
@@ -107,15 +115,18 @@ class MongoStore:
         parts = []
         for collection, documents in batch.documents:
             table = self._tables[collection.name]
-            parts.append((table, [table.row(document) for document in documents]))
+            if documents:
+                parts.append((table, [table.row(document) for document in documents]))
         raised = [
             UpdateOne({"_id": partition}, {"$max": {"position": stored(at)}}, upsert=True)
             for partition, at in batch.checkpoints.items()
         ]
         async with self._work():
-            for table, rows in parts:
-                if rows:
-                    await self._put(table, rows)
+            elections = self._elections.seen
+            for number, (table, rows) in enumerate(parts, 1):
+                await self._put(table, rows, _MAJORITY if number == len(parts) else _PRIMARY)
+            if elections != self._elections.seen:
+                raise StoreError("the primary has changed in the middle of a batch")
             if raised:
                 await self._database["_checkpoints"].bulk_write(raised)
 
@@ -126,7 +137,7 @@ class MongoStore:
 
     async def bind(self, log_id: str) -> None:
         async with self._work():
-            row = await self._database["_meta"].find_one_and_update(
+            row: Any = await self._database["_meta"].find_one_and_update(
                 {"_id": "log"},
                 {"$setOnInsert": {"value": log_id}},
                 upsert=True,
@@ -144,12 +155,12 @@ class MongoStore:
             await self._idle.wait()
         await self._client.close()
 
-    async def _put(self, table: Table[Any], rows: list[Fields]) -> None:
+    async def _put(self, table: Table[Any], rows: list[Fields], concern: WriteConcern) -> None:
         """Write each row unless the stored one has seen as much.
 
         Inserting is by far the fastest, and fails for what is already there.
         """
-        collection = self._database[table.name]
+        collection = self._database.get_collection(table.name, write_concern=concern)
         if not self._mostly_new[table.name]:
             result = await collection.bulk_write([_newer(row, upsert=True) for row in rows], False)
             self._mostly_new[table.name] = 2 * result.upserted_count > len(rows)
@@ -190,12 +201,13 @@ class MongoStore:
         return Terms(table, self._database[table.name])
 
     @contextlib.asynccontextmanager
-    async def _work(self) -> AsyncIterator[None]:
+    async def _work(self, *, seconds: float | None = TIMEOUT) -> AsyncIterator[None]:
         if self._closed:
             raise StoreError("the read store is closed")
         self._begun += 1
         try:
-            yield
+            with pymongo.timeout(seconds):
+                yield
         except BulkWriteError as error:
             # Its own text quotes the documents.
             [first, *_] = error.details["writeErrors"] or error.details["writeConcernErrors"]
@@ -210,14 +222,15 @@ class MongoStore:
                 self._idle.set()
 
 
-def client_of(url: str) -> AsyncMongoClient[Fields]:
-    """Raises ValueError when the URL names no database."""
+def _client_of(url: str, *listeners: CommandListener) -> AsyncMongoClient[Fields]:
     try:
-        client: AsyncMongoClient[Fields] = AsyncMongoClient(url, timeoutMS=TIMEOUT)
+        client: AsyncMongoClient[Fields] = AsyncMongoClient(
+            url, serverSelectionTimeoutMS=int(TIMEOUT * 1000), event_listeners=listeners
+        )
         client.get_default_database()
-    except PyMongoError:
+    except (PyMongoError, ValueError):
         # Its text quotes the URL, which may hold a password.
-        raise ValueError("a MongoDB URL is mongodb://{host}/{database}") from None
+        raise ValueError("a read store is named mongodb://host/database") from None
     return client
 
 

@@ -159,14 +159,19 @@ async def _rewrite(collection: AsyncCollection[Fields], table: Table[Any]) -> No
     cursor = collection.find(projection={"doc": True}, batch_size=REWRITE_STEP)
     while step := await cursor.to_list(REWRITE_STEP):
         try:
-            documents = table.documents(step)
+            rows = [table.row(document) for document in table.documents(step)]
         except msgspec.ValidationError as error:
-            raise StoreError(
-                f"the stored documents of {table.name} do not have the declared form ({error});"
-                " drop the read store and let the projections fill it again"
-            ) from error
-        rows = [table.row(document) for document in documents]
+            raise StoreError(f"{_of_another_form(table)} ({error})") from error
+        if any(row["_id"] != old["_id"] for row, old in zip(rows, step, strict=True)):
+            raise StoreError(f"{_of_another_form(table)} (their key is another)")
         # One that has been replaced meanwhile is left alone.
         await collection.bulk_write(
             [ReplaceOne({"_id": row["_id"], "seq": row["seq"]}, row) for row in rows]
         )
+
+
+def _of_another_form(table: Table[Any]) -> str:
+    return (
+        f"the stored documents of {table.name} do not have the declared form;"
+        " drop the read store and let the projections fill it again"
+    )

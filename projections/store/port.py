@@ -142,7 +142,10 @@ class ReadStore(Protocol):
         """Write documents in the order given, then the checkpoints, durably.
 
         A document whose stored one has the same or a higher `seq` is passed over. Checkpoints only
-        rise. Raises `StoreError` with nothing lost: the same batch may be written again; and
+        rise. Where a batch is not one transaction a reader may see a part of it: what is named
+        first comes first, in no order within a collection, and the checkpoints last.
+
+        Raises `StoreError` with nothing lost: the same batch may be written again; and
         `ValueError`, with nothing written, for what no store can hold (a lone surrogate, an integer
         beyond 64 bits in a key or an index).
         """

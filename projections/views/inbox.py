@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from projections.marks import Filing
 from projections.messages import MESSAGES, Message
 from projections.store.port import Scan
 from projections.views import shapes
@@ -59,19 +58,12 @@ async def page(
 
 
 def _filed(access: Access, now: str) -> _Filed:
-    mark, joined = access.mark, access.membership.joined
-    muted_until = _holds(mark.muted_until, joined)
     return _Filed(
         access,
-        pinned=_holds(mark.pinned, joined) is True,
-        archived=_holds(mark.archived, joined) is True,
-        muted_until=muted_until if isinstance(muted_until, str) and muted_until > now else None,
+        pinned=access.filed(access.mark.pinned) is True,
+        archived=access.filed(access.mark.archived) is True,
+        muted_until=access.muted_until(now),
     )
-
-
-def _holds(filing: Filing | None, joined: int) -> bool | str | None:
-    """What was filed before the latest joining no longer holds."""
-    return filing.value if filing is not None and filing.basis >= joined else None
 
 
 async def _rows(reading: Reading, filed: Sequence[_Filed]) -> list[shapes.InboxRow]:

@@ -8,7 +8,7 @@ from projections.media import MEDIA, MEDIA_HOLDERS, MediaItem
 from projections.messages import MESSAGES
 from projections.store.port import Scan
 from projections.views import shapes
-from projections.views.access import access_to_all, accesses_to
+from projections.views.access import access_to_all, accesses
 from projections.views.reading import NotFound, Reading
 from projections.views.visibility import Run, visible
 
@@ -86,18 +86,19 @@ async def _sees(reading: Reading, user: str, media: str) -> bool:
     if len(carriers) < LOOKED_AT and len(holders) < LOOKED_AT:
         with_avatar = [chat for category, chat in held_by if category == "chats"]
         carrying = dict.fromkeys(message.chat for message in carriers)
-        accesses = await accesses_to(reading, user, [*dict.fromkeys([*carrying, *with_avatar])])
+        chats = dict.fromkeys([*carrying, *with_avatar])
+        found = [*(await accesses(reading, [(user, chat) for chat in chats])).values()]
     else:
         # An item may be in more chats than anyone is in.
-        accesses = await access_to_all(reading, user)
-        keys = [(chat_stream(access.id),) for access in accesses]
-        found = await reading.get(MEDIA_HOLDERS, keys)
-        with_avatar = [split_stream(h.holder)[1] for h in found.values() if h.media == media]
-    if any(access.id in with_avatar for access in accesses):
+        found = await access_to_all(reading, user)
+        keys = [(chat_stream(access.id),) for access in found]
+        held = await reading.get(MEDIA_HOLDERS, keys)
+        with_avatar = [split_stream(h.holder)[1] for h in held.values() if h.media == media]
+    if any(access.id in with_avatar for access in found):
         return True
     runs = [
         Run(access, Scan((media, access.id), along="by_media", above=access.floor - 1, newest=True))
-        for access in accesses
+        for access in found
     ]
     shown = await visible(reading, runs, 1, keep=lambda message: not reading.gone(message))
     return any(shown)

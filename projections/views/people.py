@@ -8,7 +8,7 @@ from msgspec import UNSET
 from domain.ids import user_stream
 from projections.chats import MEMBERSHIPS
 from projections.profiles import PROFILES, Profile
-from projections.search import USER_WORDS, UserWords, email_term
+from projections.search import USER_WORDS, UserWords, email_term, verified_term
 from projections.store.port import Match, Scan
 from projections.views import shapes
 from projections.views.reading import NotFound, Reading
@@ -64,6 +64,16 @@ def _shown(reading: Reading, profile: Profile, asker: str | None) -> shapes.Prof
     )
 
 
+def verified_address(reading: Reading, profile: Profile) -> str | None:
+    """The user's address, if it was shown to be theirs; unlock both fields before."""
+    stream = user_stream(profile.user)
+    address = reading.open(stream, "email", profile.email).value
+    verified = reading.open(stream, "email", profile.verified_email).value
+    if address is None or verified is None or address.casefold() != verified.casefold():
+        return None
+    return str(address)
+
+
 async def search(
     reading: Reading, asker: str, query: str, directory: Directory
 ) -> shapes.Listing[shapes.Profile]:
@@ -85,7 +95,11 @@ async def search(
 async def _among_all(reading: Reading, query: str) -> Sequence[str]:
     groups: list[tuple[str, ...]] = []
     if "@" in query:
-        groups.append((email_term(query),))
+        address = email_term(query)
+        owners = await _owners(reading, address)
+        if owners:
+            return owners
+        groups.append((address,))
     else:
         for word in _words(query):
             terms = [word]
@@ -98,12 +112,20 @@ async def _among_all(reading: Reading, query: str) -> Sequence[str]:
     return [words.user for words in await reading.store.match(USER_WORDS, match)]
 
 
+async def _owners(reading: Reading, address: str) -> Sequence[str]:
+    """To whom an address was shown to belong: whoever else has written it down is not meant."""
+    match = Match((_SCOPE,), ((verified_term(address),),), MAX_FOUND)
+    return [words.user for words in await reading.store.match(USER_WORDS, match)]
+
+
 async def _among_sharing(reading: Reading, asker: str, query: str) -> Sequence[str]:
     # The people one shares chats with are known and few next to all who may match.
     people = await sharing(reading, asker)
     found = await reading.get(USER_WORDS, [(_SCOPE, user) for user in people])
     words = _words(query)
     address = email_term(query) if "@" in query else None
+    if address is not None and (owners := await _owners(reading, address)):
+        return [user for user in owners if user in people]
     matching = [one for one in found.values() if _matches(one, words, address)]
     matching.sort(key=lambda one: (one.time, one.user), reverse=True)
     return [one.user for one in matching[:MAX_FOUND]]

@@ -142,9 +142,9 @@ async def of_message(reading: Reading, user: str, chat: str, seq: int) -> Listin
         raise NotFound("message_not_found")
     roll = await _whole_roll(reading, chat)
     others = [m for m in roll.members if m.joined < seq and m.user != message.sender]
-    read = await _reached_at(reading, others, "read", seq)
-    delivered = await _reached_at(reading, others, "delivered", seq)
-    wrote = await _wrote_at(reading, [m for m in others if m.sent > seq], seq)
+    read = await reached_at(reading, others, "read", seq)
+    delivered = await reached_at(reading, others, "delivered", seq)
+    wrote = await wrote_at(reading, [m for m in others if m.sent > seq], seq)
     return Listing(
         items=[
             Receipt(
@@ -161,7 +161,7 @@ async def of_message(reading: Reading, user: str, chat: str, seq: int) -> Listin
     )
 
 
-async def _reached_at(
+async def reached_at(
     reading: Reading,
     members: Sequence[Membership],
     kind: Literal["delivered", "read"],
@@ -172,7 +172,7 @@ async def _reached_at(
     return {step.user: step.at for [step] in filter(None, await reading.scan(MARK_STEPS, scans))}
 
 
-async def _wrote_at(reading: Reading, members: Sequence[Membership], seq: int) -> dict[str, str]:
+async def wrote_at(reading: Reading, members: Sequence[Membership], seq: int) -> dict[str, str]:
     """When each member first sent something by hand after a message."""
     found: dict[str, str] = {}
     above = {m.user: Scan((m.chat, m.user), along="by_sender", above=seq) for m in members}

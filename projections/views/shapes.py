@@ -6,7 +6,9 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from domain.envelope import Basis
 from domain.events import ChatKind, History, MessageKind
+from domain.notifications import Kind as NotificationKind
 
 T = TypeVar("T")
 
@@ -90,6 +92,34 @@ class Schedule(Shape, frozen=True):
     seq: int | None
     code: str | None
     erased: bool = False
+
+
+class Notification(Shape, frozen=True):
+    """`message` is what was said, what a reaction is to, or the newest unread message of the
+    chat; null for an invitation. `id` orders them."""
+
+    id: str
+    kind: NotificationKind
+    chat: str
+    message: int | None
+    actor: str
+    time: str
+    read: bool
+
+
+class Channels(Shape, frozen=True):
+    push: bool
+    email: bool
+
+
+class Preferences(Shape, frozen=True):
+    """How a user is told of what, by kind."""
+
+    mention: Channels
+    reply: Channels
+    reaction: Channels
+    group_invite: Channels
+    message: Channels
 
 
 class Version(Shape, frozen=True):
@@ -185,6 +215,46 @@ class Media(Shape, frozen=True):
     erased: bool = False
 
 
+class Block(Shape, frozen=True):
+    user: str
+    blocked_at: str
+
+
+class Report(Shape, frozen=True):
+    """A message that was reported, for the admins of its chat: by whom stays out."""
+
+    chat: str
+    seq: int
+    sender: str
+    reason: str | None
+    reported_at: str
+    erased: bool = False
+
+
+class ReportedMessage(Shape, frozen=True):
+    """What a moderator is shown of a message; of a gone one no content."""
+
+    sender: str
+    kind: Kind
+    content: str | None
+    metadata: dict[str, Any] | None
+    sent_at: str
+    deleted_at: str | None
+    erased: bool = False
+
+
+class FullReport(Shape, frozen=True):
+    """A report for moderators, with the message as it is now."""
+
+    chat: str
+    seq: int
+    reporter: str
+    reason: str | None
+    reported_at: str
+    message: ReportedMessage
+    erased: bool = False
+
+
 class Event(Shape, frozen=True):
     """An event as the feed and the frames show it."""
 
@@ -204,3 +274,63 @@ class Found(Shape, frozen=True):
     message: Message
     chat: InboxChat
     highlights: Sequence[tuple[int, int]]
+
+
+class Recorded(Shape, frozen=True):
+    """An event as the record has it, its sealed fields opened as far as their keys are there.
+
+    `hash` is the SHA-256 of its bytes, which the next event's `prev` names.
+    """
+
+    stream: str
+    seq: int
+    type: str
+    time: str
+    actor: str
+    command: str
+    data: dict[str, Any]
+    prev: str
+    hash: str
+    original_time: str | None = None
+    basis: Sequence[Basis] = ()
+
+
+class Checkpoint(Shape, frozen=True):
+    """How far a stream has come: the seq, time and hash of its last event."""
+
+    stream: str
+    seq: int
+    time: str
+    hash: str
+
+
+class Verified(Shape, frozen=True):
+    """How far a stream was followed, and the first fault, if one was met. With `next` there is
+    more to follow."""
+
+    stream: str
+    ok: bool
+    fault: str | None
+    seq: int
+    hash: str
+    next: str | None
+
+
+class Saw(Shape, frozen=True):
+    """When a message first reached someone, and was first read; null for not (yet). `member` says
+    whether they are in the chat now."""
+
+    user: str
+    member: bool
+    delivered_at: str | None
+    read_at: str | None
+
+
+class AsOf(Shape, frozen=True):
+    """What a user was shown at an instant: a chat with a page of its messages, or the inbox."""
+
+    user: str
+    at: str
+    chat: Chat | None = None
+    messages: MessagePage | None = None
+    inbox: Listing[InboxRow] | None = None

@@ -10,6 +10,7 @@ import msgspec
 
 from domain.envelope import Envelope
 from domain.ids import chat_stream, split_stream, user_stream
+from gateway.contacts import Contacts
 from gateway.ws.hub import Hub
 from projections.realtime import open_realtime
 from projections.realtime.port import Publication
@@ -119,6 +120,7 @@ class Lobby:
             lambda: Reading(world.store, world.vault, world.now),
             self.realtime,
             settle or self.settle,
+            Contacts(world.store),
         )
         self.screens: dict[str, Screen] = {}
         self._folding = asyncio.Lock()

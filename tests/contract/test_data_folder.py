@@ -61,6 +61,7 @@ def test_nobody_else_can_look_at_them(folder: Path) -> None:
     assert {path.name: mode(path) for path in folder.iterdir()} == {
         "jwt.secret": 0o600,
         "master.key": 0o600,
+        "vapid.key": 0o600,
     }
 
 
@@ -73,16 +74,22 @@ def test_two_folders_have_different_secrets(tmp_path: Path) -> None:
 def test_what_is_set_is_not_made(folder: Path) -> None:
     key = bytes(range(32))
     secrets = open_secrets(
-        settings(folder, JWT_SECRET="s" * 32, MASTER_KEY=base64.b64encode(key).decode())
+        settings(
+            folder,
+            JWT_SECRET="s" * 32,
+            MASTER_KEY=base64.b64encode(key).decode(),
+            VAPID_PRIVATE_KEY=base64.urlsafe_b64encode(key).decode(),
+        )
     )
-    assert (secrets.jwt_secret, secrets.made_here, secrets.master_key) == ("s" * 32, False, key)
+    assert (secrets.jwt_secret, secrets.made_here) == ("s" * 32, False)
+    assert secrets.master_key == secrets.vapid_key == key
     assert list(folder.iterdir()) == []
 
 
 def test_with_a_jwks_endpoint_there_is_no_secret(folder: Path) -> None:
     secrets = open_secrets(settings(folder, JWT_JWKS_URL="https://id.example.org/jwks.json"))
     assert (secrets.jwt_secret, secrets.made_here) == (None, False)
-    assert [path.name for path in folder.iterdir()] == ["master.key"]
+    assert {path.name for path in folder.iterdir()} == {"master.key", "vapid.key"}
 
 
 def test_they_do_not_show(folder: Path) -> None:
@@ -95,7 +102,11 @@ def test_starts_at_the_same_time_agree(folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(open_secrets, [settings(folder)] * 32))
     assert all(secrets == found[0] for secrets in found)
-    assert sorted(path.name for path in folder.iterdir()) == ["jwt.secret", "master.key"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "jwt.secret",
+        "master.key",
+        "vapid.key",
+    ]
 
 
 @pytest.mark.parametrize("name", ["jwt.secret", "master.key"])

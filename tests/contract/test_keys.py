@@ -1,6 +1,8 @@
 """What the log says is destroyed is destroyed, whoever died in between."""
 
+import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from domain import commands as c
 from domain.ids import chat_stream, user_stream
 from tests.contract.scene import Scene, opened, until
-from workers.core import running
-from workers.keys import KeyDestroyer
+from workers.core import Core, open_core, writing
+from workers.secrets_file import open_secrets
+from workers.settings import read_settings
 
 
 @pytest.fixture
@@ -18,19 +21,31 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         yield scene
 
 
-def destroyer(scene: Scene) -> KeyDestroyer:
-    core = scene.core
-    return KeyDestroyer(core.event_log, core.store, core.keyring, core.vault)
+async def sent(scene: Scene) -> str:
+    """The key of a message that destroys itself."""
+    action = c.SendMessage(kind="text", content="secret", expires_in=60)
+    await scene.do("ann", chat_stream(scene.chat), action)
+    *_, (_, data) = await scene.events("message.sent")
+    return str(data["content"]["sealed"])
+
+
+async def end(scene: Scene) -> None:
+    """Have its end come."""
+    scene.ahead += 61
+    await scene.sweep()
 
 
 async def expired(scene: Scene) -> str:
-    """The key of a message whose end is in the log."""
-    action = c.SendMessage(kind="text", content="secret", expires_in=60)
-    await scene.do("ann", chat_stream(scene.chat), action)
-    scene.ahead += 61
-    await scene.sweep()
-    *_, (_, data) = await scene.events("message.sent")
-    return str(data["content"]["sealed"])
+    key = await sent(scene)
+    await end(scene)
+    return key
+
+
+@asynccontextmanager
+async def core_of(folder: Path) -> AsyncIterator[Core]:
+    settings = read_settings({"HANSARD_DATA_DIR": str(folder)})
+    async with open_core(settings, open_secrets(settings)) as core, writing(core):
+        yield core
 
 
 async def gone(scene: Scene, key: str) -> bool:
@@ -38,11 +53,8 @@ async def gone(scene: Scene, key: str) -> bool:
 
 
 async def test_the_key_goes_with_the_end_of_its_message(scene: Scene) -> None:
-    one = destroyer(scene)
-    await one.start()
-    async with running(one.run()):
-        key = await expired(scene)
-        await until(lambda: gone(scene, key))
+    key = await expired(scene)
+    await until(lambda: gone(scene, key))
     [(sent, data)] = await scene.events("message.sent")
     await scene.core.vault.load([key])
     opened = scene.core.vault.open(
@@ -52,16 +64,15 @@ async def test_the_key_goes_with_the_end_of_its_message(scene: Scene) -> None:
     assert not await gone(scene, user_stream("ann"))
 
 
-async def test_it_is_destroyed_again_on_every_start(scene: Scene) -> None:
-    keys = [await expired(scene), await expired(scene)]
-    assert (await scene.core.keyring.get(keys)).keys() == set(keys)
-    for _ in range(2):
-        await destroyer(scene).start()
-        assert await scene.core.keyring.get(keys) == {}
-
-
-async def test_what_the_read_models_do_not_show_yet_is_found_in_the_log(scene: Scene) -> None:
-    key = await expired(scene)
-    # Not started, it knows of no position that the read models have reached.
-    async with running(destroyer(scene).run()):
+async def test_it_goes_again_when_the_keyring_is_put_back_from_a_backup(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    async with opened(folder) as scene:
+        key = await sent(scene)
+    shutil.copy(folder / "keys.db", tmp_path / "backup")
+    async with core_of(folder) as core:
+        scene.core = core
+        await end(scene)
         await until(lambda: gone(scene, key))
+    shutil.copy(tmp_path / "backup", folder / "keys.db")
+    async with core_of(folder) as core:
+        assert not await core.keyring.get([key])

@@ -10,6 +10,7 @@ import pytest
 from projections.catalogue import COLLECTIONS
 from projections.engine import Engine, Logged
 from projections.keyring import open_keyring
+from projections.keyring.port import Keyring
 from projections.progress import Progress
 from projections.store import open_store
 from projections.store.port import StoreError
@@ -17,6 +18,7 @@ from projections.store.sqlite import SqliteStore
 from projections.vault import Vault
 from tests.contract.log.scribe import TIME, Scribe
 from workers import projector as projector_module
+from workers.keys import KeyDestroyer
 from workers.log import open_embedded_log
 from workers.log.port import EmbeddedLog
 from workers.projector import Projector
@@ -42,11 +44,15 @@ class Watched(Engine):
 
 
 class Works:
-    def __init__(self, log: EmbeddedLog, store: SqliteStore, engine: Watched) -> None:
+    def __init__(self, log: EmbeddedLog, store: SqliteStore, keyring: Keyring) -> None:
+        vault = Vault(keyring)
+        engine = Watched(store, vault)
         self.log = log
         self.store = store
         self.engine = engine
-        self.projector = engine.projector = Projector(log, engine)
+        self.projector = engine.projector = Projector(
+            log, engine, KeyDestroyer(store, keyring, vault)
+        )
         self.scribe = Scribe()
 
     async def catch_up(self) -> None:
@@ -60,7 +66,7 @@ async def works(tmp_path: Path) -> AsyncIterator[Works]:
     keyring = await open_keyring(f"sqlite:///{tmp_path}/keys.db", bytes(32))
     store = await open_store(f"sqlite:///{tmp_path}/read.db", COLLECTIONS)
     assert isinstance(store, SqliteStore)
-    works = Works(log, store, Watched(store, Vault(keyring)))
+    works = Works(log, store, keyring)
     running = asyncio.create_task(works.projector.run())
     yield works
     running.cancel()

@@ -19,6 +19,7 @@ from projections.store.port import ReadStore
 from projections.vault import Vault
 from tests.contract.log.scribe import Scribe
 from tests.contract.log.written import WrittenKafkaLog, open_written_log
+from workers.keys import KeyDestroyer
 from workers.log.kafka_topics import USERS
 from workers.projector import Projector
 
@@ -43,6 +44,7 @@ class Works:
     def __init__(self, log: WrittenKafkaLog, store: ReadStore, keyring: Keyring) -> None:
         self.log = log
         self.store = store
+        self.keyring = keyring
         self.vault = Vault(keyring)
         self.scribe = Scribe()
 
@@ -50,7 +52,8 @@ class Works:
     async def projector(self) -> AsyncIterator[Noting]:
         """One more projector, as one more process has it."""
         engine = Noting(self.store, self.vault)
-        running = asyncio.create_task(Projector(self.log, engine).run())
+        keys = KeyDestroyer(self.store, self.keyring, self.vault)
+        running = asyncio.create_task(Projector(self.log, engine, keys).run())
         try:
             yield engine
         finally:

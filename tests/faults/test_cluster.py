@@ -27,7 +27,8 @@ from tests.faults.load import (
 )
 from tests.servers.audit import read_models_differ, read_topics
 from tests.servers.clients import make_chat, register
-from tests.servers.cluster import Backing, Cluster
+from tests.servers.cluster import PARTITIONS, Backing, Cluster
+from tests.servers.hansard import HansardServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
 from tests.servers.process import ServerProcess
@@ -105,8 +106,9 @@ Fault = Callable[[Scene], Awaitable[None]]
 def killing(role: str) -> Fault:
     async def fault(scene: Scene) -> None:
         process = scene.cluster.the(role)
-        process.kill()
-        await asyncio.to_thread(process.start)
+        # The gateway alone: a cluster's own `kill` is that of all its processes.
+        HansardServer.kill(process)
+        await asyncio.to_thread(HansardServer.start, process)
 
     return fault
 
@@ -198,4 +200,4 @@ async def test_a_fault_under_load(name: str, round: int, scene: Scene, tmp_path:
 
 async def _topics(cluster: Cluster) -> dict[str, list[dict[str, object]]]:
     url = urlsplit(cluster.environ["HANSARD_LOG_URL"])
-    return await read_topics(url.netloc, url.path.strip("/"))
+    return await read_topics(url.netloc, url.path.strip("/"), PARTITIONS)

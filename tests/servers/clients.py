@@ -126,9 +126,11 @@ async def opened(
 
 
 @asynccontextmanager
-async def connected(server: HansardServer, user: str, **hello: Any) -> AsyncIterator[Connection]:
+async def connected(
+    server: HansardServer, user: str, *scopes: str, **hello: Any
+) -> AsyncIterator[Connection]:
     """A connection of a user that was welcomed."""
     async with opened(server) as connection:
-        welcome = await connection.hello(token=server.token(user), **hello)
+        welcome = await connection.hello(token=server.token(user, scopes=scopes), **hello)
         assert welcome["op"] == "welcome", welcome
         yield connection

@@ -11,7 +11,7 @@ from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.process import Server
 
 #: One of each of these makes a whole.
-ROLES = ("decider", "projector", "fanout", "scheduler", "gateway")
+ROLES = ("decider", "projector", "fanout", "notifier", "scheduler", "gateway")
 PARTITIONS = 4
 
 
@@ -29,6 +29,7 @@ class Backing(NamedTuple):
             "HANSARD_KEYRING_URL": self.mongo.url_for(f"{name}_keys"),
             "HANSARD_REALTIME_URL": self.redis.url_for(name),
             "HANSARD_MASTER_KEY": base64.b64encode(bytes(range(32))).decode(),
+            "HANSARD_VAPID_PRIVATE_KEY": base64.urlsafe_b64encode(bytes(range(32))).decode(),
             "HANSARD_JWT_SECRET": "a secret that all the gateways of the tests share",
         }
 

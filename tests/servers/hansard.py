@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -116,7 +116,8 @@ class HansardServer:
         return process.wait(STOP_WITHIN)
 
     def secret(self) -> str:
-        return self._environ.get("HANSARD_JWT_SECRET") or (self.folder / "jwt.secret").read_text()
+        kept = Path(self._environ["HANSARD_DATA_DIR"]) / "jwt.secret"
+        return self._environ.get("HANSARD_JWT_SECRET") or kept.read_text()
 
-    def token(self, user: str, lifetime: int = 3600) -> str:
-        return mint(self.secret().strip(), user, lifetime)
+    def token(self, user: str, lifetime: int = 3600, scopes: Sequence[str] = ()) -> str:
+        return mint(self.secret().strip(), user, lifetime, scopes=scopes)

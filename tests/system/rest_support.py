@@ -19,12 +19,12 @@ PATIENCE = 20.0
 class Person(httpx.AsyncClient):
     """A client that speaks for one user, whose id no other test has."""
 
-    def __init__(self, server: HansardServer, name: str) -> None:
+    def __init__(self, server: HansardServer, name: str, *scopes: str) -> None:
         self.user = f"{name}.{uuid4().hex[:12]}"
         self.name = name
         super().__init__(
             base_url=server.url,
-            headers={"Authorization": f"Bearer {server.token(self.user)}"},
+            headers={"Authorization": f"Bearer {server.token(self.user, scopes=scopes)}"},
             timeout=PATIENCE,
             verify=False,
         )

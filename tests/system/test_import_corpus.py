@@ -17,6 +17,8 @@ from tests.servers.hansard import HansardServer
 from tests.system.import_support import Corpus, Reader, made_up, shown, summary, written
 
 SEARCHES = 40
+#: Of so many users one has their inbox read; `make soak` reads all.
+EVERY = 1 if int(os.environ.get("HANSARD_TEST_ROUNDS", "1")) > 1 else 8
 
 
 class Imported(NamedTuple):
@@ -48,7 +50,8 @@ def test_every_line_was_right(imported: Imported) -> None:
 
 
 def test_every_inbox(imported: Imported) -> None:
-    for user in imported.corpus.names:
+    by_chats = sorted(imported.corpus.names, key=lambda user: -len(imported.corpus.rooms_of[user]))
+    for user in by_chats[:50] + by_chats[50::EVERY]:
         with Reader(imported.server, user) as reader:
             rows = reader.all("/v1/chats", limit=100)
         last = [row["last_message"] and row["last_message"]["seq"] for row in rows]

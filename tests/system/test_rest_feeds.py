@@ -141,6 +141,7 @@ async def test_unknown_paths_are_problems(server: HansardServer) -> None:
             "/v1/me/",
             "/v2/me",
             "/v1/notifications",
+            "/v1/media/x/y",
             "/v1/presence",
             "/v1/audit/verify",
             "/v1/me/blocks",

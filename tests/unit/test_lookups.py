@@ -1,21 +1,21 @@
 """What is remembered, and for how long."""
 
-from gateway.lookups import KEEP_SECONDS, Remembered, send_cost
+from gateway.lookups import Remembered, send_cost
 
 
 def test_values_are_forgotten_in_time() -> None:
     now = 0.0
-    remembered: Remembered[str, int] = Remembered(lambda: now)
+    remembered: Remembered[str, int] = Remembered(lambda: now, seconds=4.0)
     remembered.keep("a", 1)
-    now = KEEP_SECONDS / 2
+    now = 2.0
     remembered.keep("b", 2)
     assert (remembered.get("a"), remembered.get("b")) == (1, 2)
-    now = KEEP_SECONDS
+    now = 4.0
     assert (remembered.get("a"), remembered.get("b")) == (None, 2)
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:
-    remembered: Remembered[str, int] = Remembered(lambda: 0.0, capacity=2)
+    remembered: Remembered[str, int] = Remembered(lambda: 0.0, seconds=4.0, capacity=2)
     remembered.keep("a", 1)
     remembered.keep("b", 2)
     remembered.keep("a", 3)

@@ -28,7 +28,7 @@ async def open_deciders(
     """
     if is_shared(settings.log_url):
         objects = open_objects(settings.media_url)
-        commands = await open_command_log(settings.log_url, settings.data_dir, objects)
+        commands = await open_command_log(settings.log_url, settings.cache_dir, objects)
         return RemoteDeciders(commands, realtime, store, clock)
     assert isinstance(event_log, Ledger), "a log that is not shared is written here"
     return LocalDecider(event_log, clock)

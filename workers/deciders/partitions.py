@@ -10,6 +10,9 @@ from workers.deciders.group import MAX_GROUP, GroupDecider
 from workers.deciders.replies import encode_reply
 from workers.log.port import Asked, Tenure
 
+#: Partitions of one process in a transaction at the same time. A transaction costs much of what it
+#: costs whatever its size; while a partition waits for its turn, its next group gathers.
+AT_ONCE = 1
 #: Groups this large are followed by a pause of so many seconds: a transaction that begins while the
 #: one before it is just completing waits longer than that.
 BUSY = 4
@@ -23,9 +26,10 @@ class PartitionDecider:
         """`clock` gives milliseconds since 1970."""
         self._realtime = realtime
         self._clock = clock
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def work(self, tenure: Tenure) -> None:
-        """Decide on what comes to a partition.
+        """Decide on what comes to a partition. Who cancels it waits for the group under way.
 
         Raises:
             LogError: the tenure is over.
@@ -33,12 +37,22 @@ class PartitionDecider:
         decider = GroupDecider(tenure, self._clock)
         while True:
             asked = await tenure.next(MAX_GROUP)
+            group = asyncio.create_task(self._carry_out(tenure, decider, asked))
+            try:
+                await asyncio.shield(group)
+            except asyncio.CancelledError:
+                await asyncio.gather(group, return_exceptions=True)
+                raise
+            if len(asked) >= BUSY:
+                await asyncio.sleep(GATHER)
+
+    async def _carry_out(self, tenure: Tenure, decider: GroupDecider, asked: list[Asked]) -> None:
+        async with self._turns:
+            asked += await tenure.waiting(MAX_GROUP - len(asked))
             verdicts = await decider.decide(
                 [one.command for one in asked], [one.place for one in asked]
             )
-            await self._reply(asked, verdicts)
-            if len(asked) >= BUSY:
-                await asyncio.sleep(GATHER)
+        await self._reply(asked, verdicts)
 
     async def _reply(self, asked: Sequence[Asked], verdicts: Sequence[Verdict]) -> None:
         replies: dict[str, list[bytes]] = defaultdict(list)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from projections.objects import Objects
-from workers.log.port import CommandLog, EmbeddedLog, EventLog, Migration
+from workers.log.port import CommandLog, EmbeddedLog, EventLog, Migration, SharedLog
 from workers.log.sqlite import SqliteLog
 
 
@@ -34,6 +34,32 @@ async def open_embedded_log(url: str) -> EmbeddedLog:
     if scheme == "sqlite" and path:
         return await SqliteLog.open(path)
     raise ValueError(f"no log of this kind: {scheme}")
+
+
+async def open_shared_log(url: str) -> SharedLog:
+    """Open a log that several processes use.
+
+    Raises:
+        ValueError: the URL names no log of this kind.
+        LogError: it can't be opened, or is not what it was.
+    """
+    log = await open_log(url)
+    if not isinstance(log, SharedLog):
+        await log.close()
+        raise ValueError("no log that is shared")
+    return log
+
+
+async def examine_log(url: str) -> Migration:
+    """What of a shared log is not as it should be; it is left as it is.
+
+    Raises:
+        ValueError: the URL names no log that is shared.
+        LogError: there is none, it is not what it was, or it can't be reached.
+    """
+    from workers.log import kafka_identity, kafka_topics
+
+    return await kafka_identity.examine(kafka_topics.parse_url(url))
 
 
 def is_shared(url: str) -> bool:

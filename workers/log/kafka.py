@@ -12,6 +12,7 @@ from domain import envelope as wire
 from domain.commands import Outcome
 from domain.envelope import Envelope
 from domain.instants import from_millis
+from workers.log.kafka_clocks import clocks
 from workers.log.kafka_cluster import KafkaCluster
 from workers.log.kafka_follower import Follower, Record
 from workers.log.kafka_shares import shares
@@ -61,6 +62,14 @@ class KafkaLog:
     def partitions(self) -> Sequence[str]:
         return [*self._cluster.places]
 
+    @property
+    def event_partitions(self) -> Sequence[str]:
+        return [p for p in self.partitions if split_partition(p)[0] != OUTCOMES]
+
+    def partition_of(self, stream: str) -> str:
+        number = partition_of(stream, self._cluster.log.partitions)
+        return partition_name(topic_of(stream), number)
+
     def reader(self) -> "KafkaLog":
         reader = KafkaLog(self._cluster)
         self._readers.append(reader)
@@ -85,9 +94,18 @@ class KafkaLog:
             return LogBatch(partition, end, outcomes=_outcomes(records))
         return LogBatch(partition, end, _events(records))
 
+    async def read_records(
+        self, partition: str, after: int, limit: int
+    ) -> tuple[Sequence[tuple[str, bytes]], int]:
+        records, end = await self._take(partition, after, limit)
+        return [(_stream(record), record.value or b"") for record in records], end
+
+    async def clocks(self) -> dict[int, float]:
+        self._cluster.refuse_foreign()
+        return await clocks(self._cluster.place, self._cluster.log.partitions)
+
     async def read_stream(self, stream: str, after: int, limit: int) -> list[bytes]:
-        number = partition_of(stream, self._cluster.log.partitions)
-        partition = partition_name(topic_of(stream), number)
+        partition = self.partition_of(stream)
         # There is no index: all that stands before it is read, or since the page before.
         scanned, seq, position = self._scanned
         if scanned != stream or seq > after:
@@ -146,7 +164,8 @@ def _events(records: Sequence[Record]) -> list[Envelope]:
         except msgspec.DecodeError:
             _tell(record)
             if record.key:
-                events.append(_unreadable(record.key.decode(errors="replace"), record.timestamp))
+                time = from_millis(record.timestamp)
+                events.append(wire.unreadable(_stream(record), time))
     return events
 
 
@@ -160,27 +179,8 @@ def _outcomes(records: Sequence[Record]) -> list[Outcome]:
     return outcomes
 
 
-def _unreadable(stream: str, millis: int) -> Envelope:
-    """Stands for a record that is no event, of the stream that its key names.
-
-    No version of any event has this name, so nobody can fold it: its stream stops there. Its `seq`
-    is not known; the first one has the whole stream read again when it is retried.
-    """
-    return Envelope(
-        specversion=wire.SPEC_VERSION,
-        id=f"{stream}/1",
-        source=f"/{stream}",
-        type="unreadable",
-        dataschema=wire.dataschema("unreadable", 0),
-        time=from_millis(millis),
-        datacontenttype="application/octet-stream",
-        seq=1,
-        actor="",
-        commandid="",
-        commanddigest="",
-        prev="",
-        data=msgspec.Raw(b"null"),
-    )
+def _stream(record: Record) -> str:
+    return (record.key or b"").decode(errors="replace")
 
 
 def _tell(record: Record) -> None:

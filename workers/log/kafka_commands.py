@@ -75,15 +75,12 @@ class KafkaCommandLog:
             # A new membership each time: who was fenced or timed out takes only what a new
             # generation of the group gives. A woken zombie that started producers for what it held
             # before would fence the rightful owners.
-            holdings = _Holdings(self._take, work)
             try:
                 async with aclosing(shares(self._place, DECIDERS)) as looks:
-                    await holdings.follow(looks)
+                    await _Holdings(self._take, work).follow(looks)
             except LogError as error:
                 log.warning("tenures_ended", error=str(error))
                 await asyncio.sleep(RETRY)
-            finally:
-                await holdings.release()
 
     async def close(self) -> None:
         if self._producer is not None:
@@ -138,12 +135,11 @@ class _Holdings:
                     await self._hold(look.result())
                     look = None
         finally:
+            # In this order: who is given the partitions begins by fencing whoever is not done.
+            await self._hold(())
             if look is not None:
                 look.cancel()
                 await asyncio.wait([look])
-
-    async def release(self) -> None:
-        await self._hold(())
 
     async def _hold(self, partitions: Collection[int]) -> None:
         lost = [number for number in self._tasks if number not in partitions]

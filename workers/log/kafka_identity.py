@@ -128,6 +128,25 @@ async def migrate(place: KafkaPlace) -> Migration:
     return Migration(identity.identity, identity.partitions, made, wrong)
 
 
+async def examine(place: KafkaPlace) -> Migration:
+    """What is wrong with a log, which is left as it is.
+
+    Raises:
+        LogError: there is none, or `read_identity` refuses it.
+    """
+    identity = await read_identity(place)
+    with told_as_log_error(place):
+        async with asyncio.timeout(3 * ANSWER), connected(place) as client:
+            brokers, found = await _topics(client, place)
+            admin = AIOKafkaAdminClient(bootstrap_servers=place.servers)
+            await admin.start()
+            try:
+                wrong = await _faults(admin, place, found, brokers)
+            finally:
+                await admin.close()
+    return Migration(identity.identity, identity.partitions, [], wrong)
+
+
 async def _topics(
     client: AIOKafkaClient, place: KafkaPlace
 ) -> tuple[int, dict[str, TopicMetadata]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
@@ -41,6 +41,10 @@ TRANSACTION_TIMEOUT = 15_000
 #: aiokafka waits so long (ms) when a request has to be repeated; its default of 100 ms strikes one
 #: transaction in ten, because the one before is often just completing.
 RETRY_BACKOFF = 5
+
+#: What the topics take, in bytes. It has to be turned away here: after a record that the broker has
+#: turned away its sequence of records has a gap, and the producer can't go on.
+MAX_RECORD = 1_048_588
 
 #: The name of the deciders' consumer group, and the beginning of their transactional ids.
 DECIDERS = "decider"
@@ -101,7 +105,7 @@ class KafkaTenure:
             transactional_id=f"{place.group(DECIDERS)}-{partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT,
             retry_backoff_ms=RETRY_BACKOFF,
-            max_request_size=2_000_000,
+            max_request_size=MAX_RECORD,
         )
         tenure = cls(place, partition, producer, cache_path, snapshots)
         try:
@@ -116,11 +120,18 @@ class KafkaTenure:
             raise
         return tenure
 
-    async def next(self, limit: int) -> Sequence[Asked]:
+    async def next(self, limit: int) -> list[Asked]:
+        asked: list[Asked] = []
+        while not asked:
+            asked = await self._fetched(limit, 60_000)
+        return asked
+
+    async def waiting(self, limit: int) -> list[Asked]:
+        return await self._fetched(limit, 0) if limit else []
+
+    async def _fetched(self, limit: int, millis: int) -> list[Asked]:
         with _log_errors("read commands"):
-            fetched: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
-            while not fetched:
-                fetched = await self._commands.getmany(timeout_ms=60_000, max_records=limit)
+            fetched = await self._commands.getmany(timeout_ms=millis, max_records=limit)
         return [read_command(record) for records in fetched.values() for record in records]
 
     async def recall(
@@ -279,5 +290,6 @@ def _log_errors(step: str) -> Iterator[None]:
         raise Fenced(f"{step}: another process owns the partition") from error
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise Conflict(f"{step}: {type(error).__name__}") from error
-    except (KafkaError, IllegalStateError, TimeoutError) as error:
+    except (KafkaError, IllegalStateError, TimeoutError, AssertionError) as error:
+        # A producer that has failed for good asserts that nobody uses it any more.
         raise LogError(f"{step}: {type(error).__name__}") from error

@@ -16,8 +16,9 @@ TOPICS = (COMMANDS, CHATS, USERS, OUTCOMES)
 #: The topic of one partition that holds the log's identity.
 IDENTITY = "log"
 
-#: Divides evenly among 1, 2, 3, 4, 6 and 12 deciders. It is chosen once for the life of a log.
-DEFAULT_PARTITIONS = 12
+#: It is chosen once for the life of a log. Each partition has transactions of its own, and these
+#: cost much of what they cost whatever is in them: on a small machine few partitions do more.
+DEFAULT_PARTITIONS = 4
 MAX_PARTITIONS = 1000
 
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,200}")

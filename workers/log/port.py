@@ -9,11 +9,12 @@ from domain.commands import Command, Outcome
 from domain.decider import Record
 from domain.envelope import Envelope
 from domain.state import Part
+from projections.audit.record import RecordError
 
 PartRef = tuple[str, str]
 
 
-class LogError(Exception):
+class LogError(RecordError):
     """The log did not do what it was asked, and nothing of it was done."""
 
 
@@ -56,6 +57,9 @@ class EventLog(Protocol):
 
     @property
     def partitions(self) -> Sequence[str]: ...
+
+    def partition_of(self, stream: str) -> str:
+        """Where the events of a stream stand."""
 
     def reader(self) -> "EventLog":
         """The same log for one more who reads along from positions of its own."""
@@ -123,6 +127,25 @@ class Ledger(Protocol):
         """
 
 
+@runtime_checkable
+class SharedLog(EventLog, Protocol):
+    """A log that several processes write and read."""
+
+    @property
+    def event_partitions(self) -> Sequence[str]:
+        """Those that hold events."""
+
+    async def read_records(
+        self, partition: str, after: int, limit: int
+    ) -> tuple[Sequence[tuple[str, bytes]], int]:
+        """The next records after a position, byte for byte, each with the stream that it is of, and
+        the position after them."""
+
+    async def clocks(self) -> dict[int, float]:
+        """By how many seconds the clock of the decider of each partition was ahead of the brokers'
+        lately, give or take the time that a command waits; without those that had no commands."""
+
+
 class EmbeddedLog(EventLog, Ledger, Protocol):
     """A log that is written and read in one process."""
 
@@ -148,12 +171,15 @@ class Tenure(Ledger, Protocol):
     @property
     def partition(self) -> int: ...
 
-    async def next(self, limit: int) -> Sequence[Asked]:
+    async def next(self, limit: int) -> list[Asked]:
         """The next commands, once there are any.
 
         Raises:
             LogError: the tenure is over.
         """
+
+    async def waiting(self, limit: int) -> list[Asked]:
+        """Those after them that are there already."""
 
 
 class CommandLog(Protocol):

@@ -60,6 +60,9 @@ class SqliteLog:
     def partitions(self) -> Sequence[str]:
         return (EVENTS, OUTCOMES)
 
+    def partition_of(self, stream: str) -> str:  # noqa: ARG002 (all stand in one)
+        return EVENTS
+
     def reader(self) -> "SqliteLog":
         # It keeps nothing of where somebody reads.
         return self

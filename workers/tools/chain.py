@@ -2,10 +2,10 @@
 
 import msgspec
 
-from domain.catalogue import UnknownEvent, decode_data
-from domain.envelope import chain_next, chain_start, decode
+from domain import chain
+from domain.envelope import decode
 from domain.state import HEAD, Head
-from workers.log.port import EmbeddedLog
+from workers.log.port import EmbeddedLog, SharedLog
 
 _PAGE = 1000
 
@@ -36,32 +36,61 @@ async def streams_of(log: EmbeddedLog, newest: int | None) -> tuple[list[str], l
 
 async def broken(log: EmbeddedLog, stream: str) -> str | None:
     """The first fault of a stream, or None: a gap, a changed record, one that nobody can read."""
-    seq, prev, time = 0, chain_start(stream), ""
-    while records := await log.read_stream(stream, seq, _PAGE):
+    last = chain.start(stream)
+    while records := await log.read_stream(stream, last.seq, _PAGE):
         for record in records:
-            seq += 1
-            place = f"{stream}/{seq}"
             try:
-                envelope = decode(record)
-                decode_data(envelope)
-            except UnknownEvent as error:
-                return f"{place}: {error} is not known here"
-            except ValueError:
-                return f"{place} can't be read"
-            if envelope.id != place or envelope.seq != seq or envelope.stream != stream:
-                return f"{place} is missing: {envelope.id} is in its place"
-            if envelope.prev != prev:
-                return f"{place}: what comes before it was changed"
-            if envelope.time < time:
-                return f"{place}: its time goes back"
-            prev, time = chain_next(record), envelope.time
+                last = chain.follow(stream, last, record)
+            except chain.Broken as fault:
+                return str(fault)
     # The last record has no other after it: what the decider keeps of the stream's end tells.
     states, _ = await log.recall([(stream, HEAD)], [])
     head = states.get((stream, HEAD))
     if not isinstance(head, Head):
         return f"{stream} has no head"
-    if head.seq > seq and not await log.read_stream(stream, seq, 1):
-        return f"{stream}/{seq + 1} is missing"
-    if head.seq == seq and head.prev != prev:
-        return f"{stream}/{seq} was changed"
+    if head.seq > last.seq and not await log.read_stream(stream, last.seq, 1):
+        return f"{stream}/{last.seq + 1} is missing"
+    if head.seq == last.seq and head.prev != last.hash:
+        return f"{stream}/{last.seq} was changed"
     return None
+
+
+async def walk(log: SharedLog, newest: int | None) -> tuple[int, list[str]]:
+    """Follow all chains at once, partition by partition: how many streams that were, and the first
+    fault of each. With `newest` only so many positions at the end of each partition are read, and a
+    chain is followed from the first record of it there.
+
+    Whether a stream has lost its last records can't be told from the log alone.
+    """
+    count = 0
+    faults: list[str] = []
+    ends = await log.ends()
+    for partition in log.event_partitions:
+        end = ends[partition]
+        after = start = 0 if newest is None else max(0, end - newest)
+        links: dict[str, chain.Link | None] = {}
+        while after < end:
+            records, after = await log.read_records(partition, after, _PAGE)
+            for stream, record in records:
+                link = links.get(stream) if stream in links else _first(stream, record, start)
+                if link is None:
+                    continue
+                try:
+                    links[stream] = chain.follow(stream, link, record)
+                except chain.Broken as fault:
+                    links[stream] = None
+                    faults.append(str(fault))
+        count += len(links)
+    return count, faults
+
+
+def _first(stream: str, record: bytes, start: int) -> chain.Link:
+    """What a stream's first record that was read follows."""
+    begin = chain.start(stream)
+    if start == 0:
+        return begin
+    try:
+        envelope = decode(record)
+    except ValueError:
+        return begin
+    return begin if envelope.seq <= 1 else chain.Link(envelope.seq - 1, envelope.prev, "")

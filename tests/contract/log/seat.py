@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from domain.commands import Command, Outcome
 from domain.instants import from_millis
@@ -81,9 +82,20 @@ class Seat:
             [end] = (await consumer.end_offsets([self.commands])).values()
             return int(end)
 
+    async def members(self) -> list[str]:
+        """Who is in the deciders' group."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.place.servers)
+        await admin.start()
+        try:
+            [answer] = await admin.describe_consumer_groups([self.place.group(DECIDERS)])
+        finally:
+            await admin.close()
+        [group] = answer.to_object()["groups"]
+        return [member["member_id"] for member in group["members"]]
+
     async def events(self) -> Events:
         """The committed events by stream, after a check of seq and chain."""
-        return await read_topics(self.place.servers, self.place.prefix)
+        return await read_topics(self.place.servers, self.place.prefix, 1)
 
     @asynccontextmanager
     async def _asking(self, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:

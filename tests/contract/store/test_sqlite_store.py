@@ -207,6 +207,47 @@ async def test_documents_of_a_form_that_is_not_declared_are_left_alone(path: Pat
     await store.close()
 
 
+async def test_readers_beside_a_writer_see_whole_batches(path: Path) -> None:
+    store = await opened(path)
+    rooms = [f"r{n}" for n in range(20)]
+
+    def notes(seq: int) -> list[Note]:
+        return [
+            Note(seq=seq, room=r, number=n, time="t", kind=f"{seq:03}", terms={f"v{seq}": 1})
+            for r in rooms
+            for n in (1, 2)
+        ]
+
+    await store.write(batch(*notes(1)))
+    done = asyncio.Event()
+
+    async def write() -> None:
+        for seq in range(2, 60):
+            await store.write(batch(*notes(seq)))
+        done.set()
+
+    async def read() -> int:
+        reads = 0
+        while not done.is_set():
+            got = await store.get(NOTES, [(r, n) for r in rooms for n in (1, 2)])
+            assert len({note.seq for note in got.values()}) == 1
+            # Scans of several forms, still one state.
+            scans = [Scan((r,), newest=n % 2 == 0) for n, r in enumerate(rooms)]
+            runs = await store.scan(NOTES, scans)
+            assert {len(run) for run in runs} == {2}
+            assert len({note.seq for run in runs for note in run}) == 1
+            matched = await store.match(NOTES, Match(tuple(rooms), (), 99))
+            assert len(matched) == 40
+            assert len({note.seq for note in matched}) == 1
+            assert len(await store.expand(NOTES, rooms, "v", 99)) == 1
+            reads += 1
+        return reads
+
+    *_, reads = await asyncio.gather(write(), read(), read(), read())
+    assert reads > 0
+    await store.close()
+
+
 async def assert_batches_are_whole(path: Path) -> int:
     """Check what the endless writer has left; answers how many batches there are."""
     store = await opened(path)

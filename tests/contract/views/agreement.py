@@ -13,6 +13,7 @@ from projections.views import (
     feeds,
     inbox,
     media,
+    notifications,
     people,
     receipts,
     schedules,
@@ -37,6 +38,7 @@ async def all_agrees(reading: Reading, brute: BruteForce, user: str, limit: int)
         else:
             await _chat_agrees(reading, brute, user, chat, limit)
     await _media_agrees(reading, brute, user)
+    await _notifications_agree(reading, brute, user, limit)
     await _search_agrees(reading, brute, user, limit)
     await _feeds_agree(reading, brute, user, limit)
     await _schedules_agree(reading, brute, user, limit)
@@ -65,6 +67,17 @@ async def _inbox_agrees(reading: Reading, brute: BruteForce, user: str, limit: i
     for archived in (True, False):
         rows = plain((await inbox.page(reading, user, archived=archived)).items)
         assert rows == [row for row in expected if row["archived"] == archived]
+
+
+async def _notifications_agree(reading: Reading, brute: BruteForce, user: str, limit: int) -> None:
+    expected = brute.notifications(user)
+    assert plain((await notifications.page(reading, user, limit=10_000)).items) == expected
+    paged = await _walk(lambda after: notifications.page(reading, user, after=after, limit=limit))
+    assert paged == expected
+    for row in expected:
+        assert await notifications.is_row(reading, user, row["id"])
+        other = row["id"].replace("-000", "-100")
+        assert not await notifications.is_row(reading, user, other)
 
 
 async def _nothing_is_seen(reading: Reading, user: str, chat: str) -> None:

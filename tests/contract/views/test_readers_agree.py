@@ -20,6 +20,7 @@ from domain import commands as c
 from domain.envelope import Basis, Envelope, encode
 from domain.ids import chat_stream, direct_chat_id, group_id, schedule_id, user_stream
 from domain.state import ROSTER, Roster, Schedule, schedule_part
+from projections.views import notifications
 from tests.contract.views.agreement import all_agrees
 from tests.contract.views.brute_force import BruteForce
 from tests.contract.views.brute_log import Event
@@ -33,7 +34,17 @@ ACTS = (
     *("schedule", "fire", "fire") * 2,
     *("change_schedule", "cancel_schedule"),
     *("hide", "react", "delete", "edit", "expire", "come_and_go") * 2,
-    *("file", "add", "remove", "set_role", "change_chat", "change_profile", "note_import"),
+    *(
+        "file",
+        "notice",
+        "block",
+        "add",
+        "remove",
+        "set_role",
+        "change_chat",
+        "change_profile",
+        "note_import",
+    ),
     *("make_group", "make_direct", "time_passes", "fold", "fold_again", "erase"),
 )
 PICK = st.integers(0, 999)
@@ -296,7 +307,21 @@ class Readers(RuleBasedStateMachine):
     async def mark(self, chat: str, who: int, what: int, how: int) -> None:
         mark = c.MarkRead if how % 2 else c.MarkDelivered
         action = mark(chat=chat, up_to=self.message(chat, what))
-        await self.do_alone(self.member(chat, who), action)
+        stream = chat_stream(chat)
+        seen = Basis(stream, self.world.head(stream) - what % 3)
+        await self.do_alone(self.member(chat, who), action, basis=[seen])
+
+    async def notice(self, _: str, who: int, which: int, __: int) -> None:
+        """A user has read what they were told of up to one of the rows."""
+        user = self.user(who)
+        rows = (await notifications.page(await self.world.reading(), user)).items
+        if rows:
+            action = c.ReadNotifications(up_to=rows[which % len(rows)].id)
+            await self.do_alone(user, action)
+
+    async def block(self, _: str, who: int, whom: int, how: int) -> None:
+        action = c.BlockUser if how % 2 else c.UnblockUser
+        await self.do_alone(self.user(who), action(user=USERS[whom % 5]))
 
     async def hide(self, chat: str, who: int, what: int, _: int) -> None:
         action = c.HideMessage(chat=chat, message=self.message(chat, what))

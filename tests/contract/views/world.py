@@ -24,7 +24,17 @@ from projections.vault import Vault
 from projections.views.reading import Reading
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
-SEALED = ("content", "metadata", "name", "description", "email", "avatar", "sha256")
+SEALED = (
+    "content",
+    "metadata",
+    "name",
+    "description",
+    "email",
+    "avatar",
+    "sha256",
+    "reason",
+    "subscription",
+)
 
 
 def instant(seconds: float) -> str:

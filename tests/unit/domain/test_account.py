@@ -18,6 +18,8 @@ NEEDING_AN_ACCOUNT = [
     c.FileChat(chat="g", pinned=True),
     HIDE,
     UPLOAD,
+    c.BlockUser(user="bob"),
+    c.ReportMessage(chat="g", message=2, reason="rude"),
 ]
 
 
@@ -211,3 +213,59 @@ def test_an_account_is_small_whatever_the_user_has_done() -> None:
         user.writes(c.MarkRead(chat=chat, up_to=2), "ann")
         user.writes(c.HideMessage(chat=chat, message=2), "ann")
     assert user.state[ACCOUNT] == before
+
+
+# Blocks
+
+
+def test_blocking_stands_until_it_ends() -> None:
+    user = registered()
+    block, unblock = c.BlockUser(user="bob"), c.UnblockUser(user="bob")
+    assert user.leaves(unblock, "ann")
+    for _ in range(2):
+        assert user.writes(block, "ann") == [("user.blocked", {"user": "bob"})]
+        assert user.leaves(block, "ann")
+        assert user.writes(unblock, "ann") == [("user.unblocked", {"user": "bob"})]
+        assert user.leaves(unblock, "ann")
+
+
+def test_nobody_blocks_themselves() -> None:
+    verdict = registered().do(c.BlockUser(user="ann"), "ann")
+    assert (verdict.outcome.code, verdict.outcome.field) == ("invalid_request", "user")
+
+
+# Suspending
+
+
+@pytest.mark.parametrize("rights", ["moderator", "operator"])
+def test_a_suspension_stands_until_it_ends(rights: c.Rights) -> None:
+    user = registered()
+    assert user.leaves(c.ResumeUser(), "olga", rights)
+    assert user.writes(c.SuspendUser(reason="spam"), "olga", rights) == [
+        ("user.suspended", {"reason": "spam"})
+    ]
+    assert user.leaves(c.SuspendUser(), "olga", rights)
+    assert user.refuses(HIDE, "ann") == "suspended"
+    assert user.writes(c.ResumeUser(), "olga", rights) == [("user.resumed", {})]
+    user.writes(HIDE, "ann")
+
+
+@pytest.mark.parametrize("action", [c.SuspendUser(), c.ResumeUser()], ids=repr)
+def test_only_operators_suspend(action: c.Action) -> None:
+    assert registered().refuses(action, "ann") == "not_allowed"
+    assert registered().refuses(action, "eve") == "not_allowed"
+    assert registered().refuses(action, "olga", "auditor") == "not_allowed"
+    assert Stream("users/ann").refuses(action, "olga", "moderator") == "user_not_found"
+    assert after(e.UserErased(keys=[])).refuses(action, "olga", "operator") == "user_erased"
+
+
+# Reports
+
+
+def test_a_message_is_reported_once() -> None:
+    user = registered()
+    report = c.ReportMessage(chat="g", message=2, reason="rude")
+    data = {"chat": "g", "message": 2, "reason": "rude"}
+    assert user.writes(report, "ann") == [("message.reported", data)]
+    assert user.leaves(c.ReportMessage(chat="g", message=2, reason="very rude"), "ann")
+    user.writes(c.ReportMessage(chat="g", message=3, reason="rude"), "ann")

@@ -91,6 +91,7 @@ EXPECTED: dict[str, e.Event] = {
     "notifications.read.v1": e.NotificationsRead(up_to="n-17"),
     "device.added.v1": e.DeviceAdded(device="phone", kind="webpush", subscription=BOX),
     "device.removed.v1": e.DeviceRemoved(device="phone"),
+    "email.verified.v1": e.EmailVerified(email=BOX),
     "user.blocked.v1": e.UserBlocked(user="eve"),
     "user.unblocked.v1": e.UserUnblocked(user="eve"),
     "message.reported.v1": e.MessageReported(chat=CHAT, message=8, reason=BOX),
@@ -107,6 +108,8 @@ EXPECTED: dict[str, e.Event] = {
     ),
     "record.read.v1": e.RecordRead(what="as-of", of="users/ann", as_of="2024-01-01T00:00:00.000Z"),
     "message.removed.v1": e.MessageRemoved(chat=CHAT, message=8),
+    "suspension.ordered.v1": e.SuspensionOrdered(user="ann"),
+    "suspension.lifted.v1": e.SuspensionLifted(user="ann"),
     "erasure.ordered.v1": e.ErasureOrdered(user="ann"),
     "data.imported.v1": e.DataImported(source="old.ndjson", lines={"message": 3, "user": 2}),
 }
