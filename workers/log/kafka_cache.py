@@ -145,8 +145,9 @@ class StateCache:
         places: Mapping[str, Place],
     ) -> None:
         """Take what was committed to the log, in one transaction."""
-        rows = [(*ref, encode_part(part).decode()) for ref, part in parts.items()]
-        outcomes = [(outcome.command, _encode(outcome).decode()) for outcome in receipts]
+        # Sorted, as rows that are neighbours are written together.
+        rows = sorted((*ref, encode_part(part).decode()) for ref, part in parts.items())
+        outcomes = sorted((outcome.command, _encode(outcome).decode()) for outcome in receipts)
         reached = [(kind, *place) for kind, place in places.items()]
         with self._transaction():
             self._replace("parts", 3, rows)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from domain.commands import Outcome
 from domain.decider import Record, replay
-from domain.state import Part
+from domain.state import HEAD, Part
 from workers.log.kafka_cache import Place, StateCache
 from workers.log.port import PartRef
 
@@ -27,7 +27,10 @@ class Fold:
     def events(self, records: Sequence[Record]) -> None:
         for record in records:
             stream, command = record.envelope.stream, record.envelope.commandid
-            known = self._receipts.get(command) or self._cache.receipt(command)
+            known = self._receipts.get(command)
+            if known is None and (stream, HEAD) not in self._changed:
+                # Only the event before this one can be of the same command.
+                known = self._cache.receipt(command)
             changes, receipt = replay(_Parts(self, stream), record, known)
             for name, part in changes.items():
                 self._parts[stream, name] = self._changed[stream, name] = part

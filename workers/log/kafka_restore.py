@@ -29,7 +29,6 @@ log = structlog.get_logger()
 PATIENCE = 15.0
 #: Seconds a thrown-away producer or consumer has to stop.
 FAREWELL = 3.0
-FOLDED_AT_ONCE = 2_000
 
 _RECORDS = (CHATS, USERS, OUTCOMES)
 
@@ -170,7 +169,8 @@ class Restorer:
         # position tells.
         while any([await reader.position(where) < end for where, end in ends.items()]):
             async with asyncio.timeout(PATIENCE):
-                fetched = await reader.getmany(timeout_ms=200, max_records=FOLDED_AT_ONCE)
+                # All of it: what stays with the consumer holds up its next fetch by 100 ms.
+                fetched = await reader.getmany(timeout_ms=200)
             for where, records in fetched.items():
                 folded += len(records)
                 await self._run(partial(_fold_run, fold, self._logs[where], records))
