@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import Stop, figures, scenarios
+from benchmarks import Stop, figures, scenarios, takeover
 from benchmarks.process import Meter, Server, kept_secret, spawned
 from benchmarks.scenarios import Plan, Scenario
 from benchmarks.stage import staged
@@ -31,6 +31,7 @@ class Name(StrEnum):
     HISTORY = "history"
     SPACED = "spaced"
     SOAK = "soak"
+    TAKEOVER = "takeover"
     ALL = "all"
 
 
@@ -134,6 +135,20 @@ def main(
     concurrency: Annotated[
         int, typer.Option(min=1, help="history: walkers at once.", rich_help_panel=_LOAD)
     ] = 8,
+    log_url: Annotated[
+        str,
+        typer.Option(
+            "--log",
+            envvar="HANSARD_LOG_URL",
+            show_envvar=True,
+            help="takeover: the Kafka that gets a log of its own.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = "",
+    events: Annotated[
+        int,
+        typer.Option(min=1_000, help="takeover: events in the partition.", rich_help_panel=_LOAD),
+    ] = 200_000,
     json: Annotated[Path | None, typer.Option(help="Write the JSON to this file too.")] = None,
 ) -> None:
     """Drive a running Hansard by its public API and measure it.
@@ -141,6 +156,9 @@ def main(
     A table goes to stderr, JSON to stdout. Ends with 1 when a message was lost, doubled or out
     of order, and with 2 when the run could not be made.
     """
+    if scenario is Name.TAKEOVER:
+        _take_over(log_url, events, json)
+        return
     plan = Plan(
         seconds=seconds,
         messages=messages,
@@ -172,6 +190,25 @@ def main(
         raise typer.Exit(1)
 
 
+def _take_over(log_url: str, events: int, file: Path | None) -> None:
+    try:
+        if urlsplit(log_url).scheme != "kafka":
+            raise Stop("takeover needs --log kafka://host:port")
+        found = takeover.measure(log_url, events)
+    except Stop as reason:
+        console.print(f"stopped: {reason}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    console.print(takeover.table(found))
+    _write(msgspec.json.encode(found), file)
+
+
+def _write(document: bytes, file: Path | None) -> None:
+    document = msgspec.json.format(document) + b"\n"
+    if file:
+        file.write_bytes(document)
+    typer.echo(document, nl=False)
+
+
 def _secret(data_dir: Path | None) -> str:
     if data_dir is None:
         raise Stop("give --secret (or HANSARD_JWT_SECRET), --data-dir, or --spawn")
@@ -200,10 +237,7 @@ def _report(results: list[figures.Result], file: Path | None) -> None:
         if len(one.faults) > _SHOWN_FAULTS:
             more = len(one.faults) - _SHOWN_FAULTS
             console.print(f"{one.scenario}: {more} more faults, all in the JSON", style="red")
-    document = msgspec.json.format(msgspec.json.encode({"results": results})) + b"\n"
-    if file:
-        file.write_bytes(document)
-    typer.echo(document, nl=False)
+    _write(msgspec.json.encode({"results": results}), file)
 
 
 if __name__ == "__main__":

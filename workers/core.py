@@ -17,6 +17,7 @@ from projections.catalogue import COLLECTIONS
 from projections.engine import Engine
 from projections.keyring import open_keyring
 from projections.keyring.port import Keyring, KeyringError
+from projections.objects import ObjectsError
 from projections.progress import Progress
 from projections.realtime import open_realtime
 from projections.realtime.port import Realtime, RealtimeError
@@ -42,6 +43,8 @@ SWITCH_INTERVAL = 0.0005
 #: The caches hold hundreds of thousands of small objects that the collector would walk again and
 #: again for the few cycles there are: a tenth of the time of an import.
 COLLECT_AFTER = (50_000, 20, 100)
+
+_NOT_OPENED = (ValueError, KeyringError, LogError, ObjectsError, StoreError, RealtimeError)
 
 
 def now_millis() -> int:
@@ -100,7 +103,7 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
             stack.push_async_callback(realtime.close)
             deciders = await open_deciders(settings, event_log, realtime, store, now_millis)
             stack.push_async_callback(deciders.close)
-        except (ValueError, KeyringError, LogError, StoreError, RealtimeError) as error:
+        except _NOT_OPENED as error:
             raise StartRefused(str(error)) from error
         vault = Vault(keyring, sealing=settings.sealing)
         progress = Progress(store)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from projections.objects import open_objects
 from projections.realtime.port import Realtime
 from projections.store.port import ReadStore
 from workers.deciders.local import LocalDecider
@@ -23,9 +24,11 @@ async def open_deciders(
 
     Raises:
         LogError: the queue of commands can't be opened.
+        ObjectsError: nor can the place of the deciders' snapshots.
     """
     if is_shared(settings.log_url):
-        commands = await open_command_log(settings.log_url, settings.cache_dir)
+        objects = open_objects(settings.media_url)
+        commands = await open_command_log(settings.log_url, settings.cache_dir, objects)
         return RemoteDeciders(commands, realtime, store, clock)
     assert isinstance(event_log, Ledger), "a log that is not shared is written here"
     return LocalDecider(event_log, clock)

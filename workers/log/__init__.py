@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from projections.objects import Objects
 from workers.log.port import CommandLog, EmbeddedLog, EventLog, Migration, SharedLog
 from workers.log.sqlite import SqliteLog
 
@@ -66,9 +67,9 @@ def is_shared(url: str) -> bool:
     return url.startswith("kafka:")
 
 
-async def open_command_log(url: str, caches: Path) -> CommandLog:
+async def open_command_log(url: str, caches: Path, objects: Objects) -> CommandLog:
     """The queue of commands of a shared log. `caches` is the folder for what this process's
-    deciders keep.
+    deciders keep, and in `objects` all of them keep their snapshots.
 
     Raises:
         ValueError: the URL names no log that is shared.
@@ -76,7 +77,8 @@ async def open_command_log(url: str, caches: Path) -> CommandLog:
     """
     from workers.log import kafka_commands, kafka_topics
 
-    return await kafka_commands.KafkaCommandLog.open(kafka_topics.parse_url(url), caches)
+    place = kafka_topics.parse_url(url)
+    return await kafka_commands.KafkaCommandLog.open(place, caches, objects)
 
 
 async def migrate_log(url: str) -> Migration:

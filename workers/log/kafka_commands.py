@@ -11,10 +11,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from domain.commands import Command
+from projections.objects import Objects
 from workers.log.kafka_codec import encode_command
 from workers.log.kafka_identity import read_identity
+from workers.log.kafka_restore import FAREWELL
 from workers.log.kafka_shares import SESSION, shares
-from workers.log.kafka_tenure import DECIDERS, FAREWELL, KafkaTenure
+from workers.log.kafka_snapshots import Snapshots
+from workers.log.kafka_tenure import DECIDERS, KafkaTenure
 from workers.log.kafka_topics import COMMANDS, KafkaPlace, partition_of
 from workers.log.port import LogError, ReplyTo, Tenure
 
@@ -34,21 +37,24 @@ Take = Callable[[int, Callable[[], bool]], Awaitable[KafkaTenure]]
 
 
 class KafkaCommandLog:
-    def __init__(self, place: KafkaPlace, identity: str, count: int, caches: Path) -> None:
+    def __init__(
+        self, place: KafkaPlace, identity: str, count: int, caches: Path, objects: Objects
+    ) -> None:
         """`identity` and `count` are the log's and its partitions'; `caches` is the folder for what
-        the deciders of this process keep."""
+        the deciders of this process keep, and in `objects` are its snapshots."""
         self._place = place
         self._identity = identity
         self._count = count
         self._caches = caches
+        self._snapshots = Snapshots(objects, identity)
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
     @classmethod
-    async def open(cls, place: KafkaPlace, caches: Path) -> "KafkaCommandLog":
+    async def open(cls, place: KafkaPlace, caches: Path, objects: Objects) -> "KafkaCommandLog":
         """Raises LogError: there is no log, it is not what it was, or it can't be reached."""
         log = await read_identity(place)
-        return cls(place, log.identity, log.partitions, caches)
+        return cls(place, log.identity, log.partitions, caches, objects)
 
     async def put(self, command: Command, reply_to: ReplyTo) -> None:
         value, headers = encode_command(command, reply_to)
@@ -84,7 +90,7 @@ class KafkaCommandLog:
 
     async def _take(self, partition: int, confirmed: Callable[[], bool]) -> KafkaTenure:
         cache = self._caches / f"{DECIDERS}-{self._identity}-{partition}.db"
-        return await KafkaTenure.take(self._place, partition, cache, confirmed)
+        return await KafkaTenure.take(self._place, partition, cache, self._snapshots, confirmed)
 
     async def _start(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -124,8 +130,9 @@ class _Holdings:
                 for task in [task for task in self._tasks.values() if task.done()]:
                     await task
                 if look.done():
-                    await self._hold(look.result())
+                    # Letting go of the others may take long, or the process sleep meanwhile.
                     self._confirmed_at = time.monotonic()
+                    await self._hold(look.result())
                     look = None
         finally:
             # In this order: who is given the partitions begins by fencing whoever is not done.

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
@@ -24,42 +23,46 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-from domain import envelope as wire
 from domain.commands import Outcome
-from domain.decider import Record
 from domain.envelope import CONTENT_TYPE, chain_next
 from domain.state import Part
-from workers.log.kafka_cache import CacheError, Place, StateCache, open_cache
-from workers.log.kafka_codec import decode_outcome, encode_outcome, read_command
-from workers.log.kafka_fold import Fold
-from workers.log.kafka_topics import CHATS, COMMANDS, OUTCOMES, USERS, KafkaPlace, topic_of
+from workers.log import kafka_snapshots
+from workers.log.kafka_cache import CacheError, Place, StateCache
+from workers.log.kafka_codec import encode_outcome, read_command
+from workers.log.kafka_restore import FAREWELL, PATIENCE, Restorer
+from workers.log.kafka_snapshots import Snapshots
+from workers.log.kafka_topics import COMMANDS, OUTCOMES, KafkaPlace, topic_of
 from workers.log.port import Asked, Conflict, Fenced, Group, LogError, PartRef
 
 log = structlog.get_logger()
 
 #: Kafka ends a transaction that its owner leaves open for so long, in milliseconds.
 TRANSACTION_TIMEOUT = 15_000
-#: Seconds after which a step of the takeover or a commit counts as failed.
-PATIENCE = 15.0
-#: Seconds a thrown-away producer or consumer has to stop.
-FAREWELL = 3.0
 #: aiokafka waits so long (ms) when a request has to be repeated; its default of 100 ms strikes one
 #: transaction in ten, because the one before is often just completing.
 RETRY_BACKOFF = 5
-FOLDED_AT_ONCE = 2_000
+
+#: What the topics take, in bytes. It has to be turned away here: after a record that the broker has
+#: turned away its sequence of records has a gap, and the producer can't go on.
+MAX_RECORD = 1_048_588
 
 #: The name of the deciders' consumer group, and the beginning of their transactional ids.
 DECIDERS = "decider"
-_RECORDS = (CHATS, USERS, OUTCOMES)
 
 T = TypeVar("T")
 
 _EVENT_HEADERS = [("content-type", CONTENT_TYPE.encode())]
+_NOWHERE = Place(-1, "", 0)
 
 
 class KafkaTenure:
     def __init__(
-        self, place: KafkaPlace, partition: int, producer: AIOKafkaProducer, cache_path: Path
+        self,
+        place: KafkaPlace,
+        partition: int,
+        producer: AIOKafkaProducer,
+        cache_path: Path,
+        snapshots: Snapshots,
     ) -> None:
         """Use `take`."""
         self.partition = partition
@@ -68,7 +71,12 @@ class KafkaTenure:
         self._thread = ThreadPoolExecutor(1, f"cache-{partition}")
         self._cache_path = cache_path
         self._cache: StateCache
+        self._cache_fails = False
         self._caching: asyncio.Future[None] | None = None
+        self._places: dict[str, Place] = {}
+        self._snapshots = snapshots
+        self._snapshot: asyncio.Task[None] | None = None
+        self._snapshots_due = 0
         self._commands = AIOKafkaConsumer(
             bootstrap_servers=place.servers,
             group_id=place.group(DECIDERS),
@@ -79,7 +87,12 @@ class KafkaTenure:
 
     @classmethod
     async def take(
-        cls, place: KafkaPlace, partition: int, cache_path: Path, confirmed: Callable[[], bool]
+        cls,
+        place: KafkaPlace,
+        partition: int,
+        cache_path: Path,
+        snapshots: Snapshots,
+        confirmed: Callable[[], bool],
     ) -> "KafkaTenure":
         """Become the single writer of a partition that the deciders' group gave to this process,
         if `confirmed` still holds when it comes to that.
@@ -92,9 +105,9 @@ class KafkaTenure:
             transactional_id=f"{place.group(DECIDERS)}-{partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT,
             retry_backoff_ms=RETRY_BACKOFF,
-            max_request_size=2_000_000,
+            max_request_size=MAX_RECORD,
         )
-        tenure = cls(place, partition, producer, cache_path)
+        tenure = cls(place, partition, producer, cache_path, snapshots)
         try:
             if not confirmed():
                 raise LogError("the group may have given the partition to another process")
@@ -148,10 +161,15 @@ class KafkaTenure:
         self._caching = asyncio.get_running_loop().run_in_executor(
             self._thread, self._cache.write, group.changes, group.receipts, places
         )
+        self._places |= places
+        self._keep_snapshot()
 
     async def close(self) -> None:
         """Let go. What was committed stays; an open transaction is ended by the next owner."""
-        with suppress(LogError, CacheError):
+        if self._snapshot is not None:
+            self._snapshot.cancel()
+            await asyncio.wait([self._snapshot])
+        with suppress(LogError):
             await self._cached()
         clients: tuple[Any, ...] = (self._producer, self._commands)
         for client in clients:
@@ -160,7 +178,7 @@ class KafkaTenure:
                 async with asyncio.timeout(FAREWELL):
                     await client.stop()
         if hasattr(self, "_cache"):
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._cache.close)
+            await self._run(self._cache.discard if self._cache_fails else self._cache.close)
         self._thread.shutdown(wait=False)
 
     async def _transact(self, group: Group) -> dict[str, Place]:
@@ -180,7 +198,8 @@ class KafkaTenure:
         for kind, value, future in sent:
             # `commit_transaction` does not look at the fate of single sends.
             metadata = await future
-            places[kind] = Place(metadata.offset, chain_next(value))
+            before = places.get(kind) or self._places.get(kind) or _NOWHERE
+            places[kind] = Place(metadata.offset, chain_next(value), before.records + 1)
         # Only now: a broker that is adding the group to the transaction turns records away that
         # come meanwhile (KIP-890), and they are sent again.
         commands = TopicPartition(place.topic(COMMANDS), self.partition)
@@ -204,114 +223,63 @@ class KafkaTenure:
         """Wait for the cache to have what was committed last."""
         caching, self._caching = self._caching, None
         if caching is not None:
-            try:
+            with self._cache_errors():
                 await caching
-            except CacheError as error:
-                raise LogError(f"the decider's cache fails: {error}") from error
 
     async def _restore(self) -> None:
-        """Fold what the log has and the cache lacks, then find the place among the commands."""
+        """Fold what the log has and the cache lacks, and find the place among the commands."""
         place = self._place
-        logs = {TopicPartition(place.topic(k), self.partition): k for k in _RECORDS}
         commands = TopicPartition(place.topic(COMMANDS), self.partition)
         self._commands.assign([commands])
         await self._commands.start()
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=place.servers,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-        )
-        reader.assign(list(logs))
-        await reader.start()
-        try:
-            offset = await self._commands.committed(commands)
-            ends = await reader.end_offsets(list(logs))
-            self._cache = await self._open_cache(reader)
-            await self._fold(reader, logs, ends)
-        finally:
-            with suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(FAREWELL):
-                    await reader.stop()
-        if offset is None:
-            # Receipts answer those among them that were decided already.
-            await self._commands.seek_to_beginning(commands)
-        else:
-            self._commands.seek(commands, offset)
+        offset = await self._commands.committed(commands)
+        [earliest] = (await self._commands.beginning_offsets([commands])).values()
+        restorer = Restorer(place, self.partition, self._cache_path, self._snapshots, self._run)
+        with self._cache_errors():
+            await restorer.restore(self._opened)
+            before = self._places
+            self._places = await self._run(self._cache.places)
+        self._snapshots_due = _snapshots_due(before)
+        self._keep_snapshot()
+        if offset is not None and offset < earliest:
+            log.error("commands_lost", partition=self.partition, commands=earliest - offset)
+        # Without an offset, receipts answer those that were decided already.
+        self._commands.seek(commands, max(offset or 0, earliest))
 
-    async def _open_cache(self, reader: AIOKafkaConsumer) -> StateCache:
-        """The cache, empty if what it has folded last is not what the log has there."""
-        cache = await self._run(lambda: open_cache(self._cache_path))
-        for kind, place in (await self._run(cache.places)).items():
-            where = TopicPartition(self._place.topic(kind), self.partition)
-            if not await _holds(reader, where, place):
-                log.warning("cache_discarded", partition=self.partition, topic=where.topic)
-                await self._run(cache.discard)
-                return await self._run(lambda: open_cache(self._cache_path))
-        return cache
+    async def _opened(self, cache: StateCache) -> None:
+        self._cache = cache
+        self._places = await self._run(cache.places)
 
-    async def _fold(
-        self,
-        reader: AIOKafkaConsumer,
-        logs: Mapping[TopicPartition, str],
-        ends: Mapping[TopicPartition, int],
-    ) -> None:
-        places = await self._run(self._cache.places)
-        fold = Fold(self._cache)
-        for where in ends:
-            place = places.get(logs[where])
-            if place is None:
-                await reader.seek_to_beginning(where)
-            else:
-                reader.seek(where, place.offset + 1)
-        folded = 0
-        # An end may lie behind a transaction's marker, which no record is read for: only the
-        # position tells.
-        while any([await reader.position(where) < end for where, end in ends.items()]):
-            async with asyncio.timeout(PATIENCE):
-                fetched = await reader.getmany(timeout_ms=200, max_records=FOLDED_AT_ONCE)
-            for where, records in fetched.items():
-                folded += len(records)
-                await self._run(partial(_fold_run, fold, logs[where], records))
-        await self._run(fold.flush)
-        log.info("partition_restored", partition=self.partition, records=folded)
+    def _keep_snapshot(self) -> None:
+        due = _snapshots_due(self._places)
+        if due > self._snapshots_due and (self._snapshot is None or self._snapshot.done()):
+            self._snapshots_due = due
+            self._snapshot = asyncio.create_task(
+                self._snapshots.keep(self.partition, self._cache_path)
+            )
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         await self._cached()
-        try:
+        with self._cache_errors():
             return await self._run(call)
-        except CacheError as error:
-            raise LogError(f"the decider's cache fails: {error}") from error
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
+    @contextmanager
+    def _cache_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except CacheError as error:
+            # It may be spoilt: the next tenure is to begin without it.
+            self._cache_fails = True
+            raise LogError(f"the decider's cache fails: {error}") from error
 
-def _fold_run(fold: Fold, kind: str, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
-    values = [record.value or b"" for record in records]
-    place = Place(records[-1].offset, chain_next(values[-1]))
-    if kind == OUTCOMES:
-        fold.outcomes(kind, [decode_outcome(value) for value in values], place)
-    else:
-        fold.events(kind, [Record(wire.decode(value), value) for value in values], place)
 
-
-async def _holds(reader: AIOKafkaConsumer, where: TopicPartition, place: Place) -> bool:
-    """Whether the log has at this place what was folded there."""
-    [end] = (await reader.end_offsets([where])).values()
-    [start] = (await reader.beginning_offsets([where])).values()
-    if not start <= place.offset < end:
-        return False
-    others = reader.assignment() - {where}
-    reader.pause(*others)
-    reader.seek(where, place.offset)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            record = await reader.getone(where)
-    finally:
-        reader.resume(*others)
-    return record.offset == place.offset and chain_next(record.value or b"") == place.hash
+def _snapshots_due(places: Mapping[str, Place]) -> int:
+    """How many snapshots there should have been so far."""
+    events = sum(place.records for kind, place in places.items() if kind != OUTCOMES)
+    return events // kafka_snapshots.EVERY
 
 
 @contextmanager
@@ -322,5 +290,6 @@ def _log_errors(step: str) -> Iterator[None]:
         raise Fenced(f"{step}: another process owns the partition") from error
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise Conflict(f"{step}: {type(error).__name__}") from error
-    except (KafkaError, IllegalStateError, TimeoutError) as error:
+    except (KafkaError, IllegalStateError, TimeoutError, AssertionError) as error:
+        # A producer that has failed for good asserts that nobody uses it any more.
         raise LogError(f"{step}: {type(error).__name__}") from error
