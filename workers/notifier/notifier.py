@@ -81,7 +81,7 @@ class Notifier:
             Batch([], {CHECKPOINTS + p: at for p, at in self._at.items()})
         )
         if share:
-            log.debug("notifier_begins", at=self._at)
+            log.info("notifier_begins", at=self._at)
 
     async def follow(self, partition: str) -> None:
         """Note down what happens in a partition, and do what is due, until cancelled."""
