@@ -6,11 +6,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
+import structlog
 import uvloop
 from rich import box
 from rich.table import Table
@@ -113,12 +115,9 @@ async def _fill(url: str, caches: Path, objects: str, events: int) -> None:
             if written == events:
                 raise _Filled
 
-    try:
+    with suppress(_Filled), structlog.testing.capture_logs():
         await commands.hold(work)
-    except _Filled:
-        pass
-    finally:
-        await commands.close()
+    await commands.close()
 
 
 class _Filled(Exception):

@@ -1,9 +1,13 @@
 from collections.abc import AsyncIterator, Callable
 from itertools import count
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from tests.contract.log.seat import Seat, seated
 from tests.contract.log.written import WrittenLog, open_written_log
+from tests.servers.process import Server
 from workers.log import open_embedded_log
 from workers.log.port import EmbeddedLog
 
@@ -47,3 +51,9 @@ async def embedded_log(embedded_url: str) -> AsyncIterator[EmbeddedLog]:
     log = await open_embedded_log(embedded_url)
     yield log
     await log.close()
+
+
+@pytest.fixture
+async def seat(kafka_server: Server, tmp_path: Path) -> AsyncIterator[Seat]:
+    async with seated(f"{kafka_server.url_for(uuid4().hex)}?partitions=1", tmp_path) as seat:
+        yield seat

@@ -9,7 +9,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from domain import commands as c
 from domain.commands import Command, Outcome
+from domain.ids import user_stream
 from domain.instants import from_millis
 from projections.objects import open_objects
 from tests.servers.audit import Events, read_topics
@@ -25,6 +27,20 @@ NOW = 1_700_000_000_000
 TIME = from_millis(NOW)
 
 Kept = set[tuple[Any, ...]]
+
+
+ANN = user_stream("ann")
+
+
+def name_ann(id: str, name: str | None = "Ann") -> Command:
+    return Command(
+        id=id,
+        digest=f"digest of {id}",
+        stream=ANN,
+        actor="ann",
+        time=TIME,
+        action=c.PutProfile(name=name),
+    )
 
 
 class Seat:

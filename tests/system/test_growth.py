@@ -1,0 +1,126 @@
+"""What a message costs the distributed edition does not grow with the members of its chat."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+
+from tests.servers.clients import Connection, connected, make_chat, register, rest
+from tests.servers.cluster import Backing, Cluster
+from tests.servers.process import Server
+from tests.servers.redis import RedisServer
+
+MESSAGES = 10
+SIZES = (2, 20, 200)
+#: Collections that say how far somebody is: they are written once a batch.
+CHECKPOINTS = {"checkpoints"}
+
+Counts = Counter[str]
+
+
+@pytest.fixture
+def cluster(kafka_server: Server, mongo_server: Server, tmp_path: Path) -> Iterator[Cluster]:
+    # Its own, as a server of Redis counts for all who use it.
+    redis = RedisServer(tmp_path / "redis").start()
+    cluster = Cluster(tmp_path / "grown", Backing(kafka_server, mongo_server, redis), partitions=1)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.kill()
+        redis.stop()
+
+
+class Books:
+    """What the servers have done for a cluster so far, by kind."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._log = urlsplit(cluster.environ["HANSARD_LOG_URL"])
+        self._store = cluster.environ["HANSARD_STORE_URL"]
+        self._realtime = cluster.environ["HANSARD_REALTIME_URL"]
+
+    async def begin(self) -> None:
+        async with AsyncMongoClient[dict[str, Any]](self._store) as client:
+            db = client.get_default_database()
+            await db.create_collection("system.profile", capped=True, size=64 * 2**20)
+            await db.command("profile", 2)
+
+    async def read(self) -> Counts:
+        return await self._records() + await self._writes() + await self._publications()
+
+    async def _records(self) -> Counts:
+        """Of a command that was asked for twice one counts: that depends on time alone."""
+        prefix = self._log.path.strip("/")
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._log.netloc, enable_auto_commit=False)
+        topics = ("commands", "chats", "users", "outcomes")
+        partitions = [TopicPartition(f"{prefix}.{topic}", 0) for topic in topics]
+        consumer.assign(partitions)
+        await consumer.start()
+        found: set[tuple[str, bytes]] = set()
+        try:
+            ends = await consumer.end_offsets(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            while any([await consumer.position(one) < ends[one] for one in partitions]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found |= {(record.topic, record.value or b"") for record in records}
+        finally:
+            await consumer.stop()
+        return Counter(topic.removeprefix(f"{prefix}.") for topic, _ in found)
+
+    async def _writes(self) -> Counts:
+        async with AsyncMongoClient[dict[str, Any]](self._store) as client:
+            db = client.get_default_database()
+            counts: Counts = Counter()
+            async for entry in db["system.profile"].find(
+                {"op": {"$in": ["insert", "update", "remove"]}}
+            ):
+                collection = entry["ns"].partition(".")[2]
+                if collection not in CHECKPOINTS:
+                    counts[collection] += entry.get("ninserted", 1)
+            return counts
+
+    async def _publications(self) -> Counts:
+        async with Redis.from_url(self._realtime) as client:
+            stats = await client.info("commandstats")
+            return Counter(publications=stats.get("cmdstat_publish", {}).get("calls", 0))
+
+
+async def send(cluster: Cluster, connection: Connection, chat: str) -> None:
+    """One message, until everybody has seen it and every read model has it."""
+    ack = await connection.ask("send", chat=chat, kind="text", content="hi")
+    await connection.event("message.sent", seq=ack["seq"])
+    async with rest(cluster, "user0") as client:
+        answer = await client.get(
+            f"/v1/chats/{chat}/messages", headers={"Hansard-Position": ack["position"]}
+        )
+        answer.raise_for_status()
+
+
+async def test_a_message_costs_the_same_in_chats_of_every_size(cluster: Cluster) -> None:
+    users = [f"user{number}" for number in range(max(SIZES))]
+    for at in range(0, len(users), 20):
+        await asyncio.gather(*(register(cluster, user) for user in users[at : at + 20]))
+    books, costs = Books(cluster), {}
+    async with connected(cluster, users[0]) as connection:
+        chats = {
+            size: await make_chat(cluster, *users[:size], kind="group", name="room")
+            for size in SIZES
+        }
+        for chat in chats.values():
+            await send(cluster, connection, chat)
+        await books.begin()
+        for size, chat in chats.items():
+            before = await books.read()
+            for _ in range(MESSAGES):
+                await send(cluster, connection, chat)
+            costs[size] = await books.read() - before
+    print(costs)
+    few, *more = costs.values()
+    assert all(cost == few for cost in more)
+    assert few["commands"] == few["chats"] == MESSAGES
