@@ -1,5 +1,6 @@
 """What a user is told of, and how: the list, preferences and devices."""
 
+import contextlib
 from typing import Annotated
 
 import msgspec
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.ids import user_stream
-from gateway import forms, notifying
+from gateway import checks, forms, notifying
 from gateway.http.dependencies import (
     Call,
     answer,
@@ -22,6 +23,7 @@ from gateway.http.dependencies import (
 )
 from gateway.http.pages import MAX_LIMIT, Cursors, Page, PageQuery
 from gateway.openapi import documented
+from gateway.problems import Problem
 from projections.views import notifications, shapes
 
 router = APIRouter()
@@ -128,7 +130,10 @@ async def verify_email(request: Request) -> Response:
     services = services_of(request)
     command = await notifying.followed(services, query(request, LinkQuery).token)
     if command is not None:
-        await services.commander.execute(command)
+        done = await services.commander.execute(command)
+        # Who follows it again finds it verified.
+        with contextlib.suppress(Problem):
+            await checks.reach(services, {done.outcome.stream: done.outcome.seq})
     return Response("Thank you. This address is verified.\n", media_type="text/plain")
 
 
