@@ -34,6 +34,8 @@ from projections.views.reading import Reading
 log = structlog.get_logger()
 
 HELLO_WITHIN = 10.0
+#: Seconds for the read models to show what was written before.
+GREET_WITHIN = 10.0
 HEARTBEAT_MS = 30_000
 CATCH_UP = 2.0
 #: Writes of one connection that may be under way; reading pauses above that.
@@ -255,10 +257,11 @@ class Socket:
             return
         self._attached = True
         try:
-            await self._greet(hello)
+            async with asyncio.timeout(GREET_WITHIN):
+                await self._greet(hello)
         except Problem as problem:
             self._session.reject(problem)
-        except (Behind, Stale, StoreError):
+        except (Behind, Stale, StoreError, TimeoutError):
             self._session.error(None, Problem("unavailable", "Come back shortly."))
             self.close(session.RESTART, "the read models can't be read")
 

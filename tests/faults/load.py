@@ -11,13 +11,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from domain.ids import chat_stream, command_id
 from tests.servers.audit import Events
-from tests.servers.clients import Connection, connected, rest
+from tests.servers.clients import Connection, NotWelcome, connected, rest
 from tests.servers.hansard import HansardServer
 
 #: What may be answered while something is broken; the same is sent again.
 DOUBT = frozenset(("outcome_unknown", "unavailable", "projection_behind", "too_late"))
 
-_GONE = (ConnectionClosed, InvalidStatus, OSError, TimeoutError)
+_GONE = (ConnectionClosed, InvalidStatus, OSError, TimeoutError, NotWelcome)
 
 
 class Writer:
@@ -31,10 +31,13 @@ class Writer:
         self._chats = chats
         self._doubtful: list[tuple[str, str]] = []
         self._count = 0
+        self._last: dict[str, int] = {}
+        self._done = False
 
     async def write(self, server: HansardServer, stop: asyncio.Event) -> None:
-        """Write until told to stop and nothing is in doubt any more."""
-        while not stop.is_set() or self._doubtful:
+        """Write until told to stop, nothing is in doubt any more, and all has been asked for that
+        the gateway had put by."""
+        while not self._done:
             with contextlib.suppress(*_GONE, _Doubt):
                 async with connected(server, self.user) as connection:
                     for chat, key in tuple(self._doubtful):
@@ -42,8 +45,18 @@ class Writer:
                     while not stop.is_set():
                         await self._next(connection)
                         connection.frames.clear()
+                    await self._finish(connection)
                 continue
             await asyncio.sleep(0.05)
+
+    async def _finish(self, connection: Connection) -> None:
+        # A mark waits its turn in the gateway; the next one is answered after it.
+        for chat, seq in self._last.items():
+            ack = await connection.ask("read", chat=chat, up_to=seq)
+            if ack["op"] == "error":
+                assert ack["code"] in DOUBT, ack
+                raise _Doubt
+        self._done = True
 
     async def _next(self, connection: Connection) -> None:
         self._count += 1
@@ -52,7 +65,7 @@ class Writer:
         seq = await self._send(connection, chat, key)
         if self._count % 5 == 0:
             await connection.say("read", chat=chat, up_to=seq)
-            await connection.say("react", id=f"r{seq}", chat=chat, seq=seq, emoji="x")
+            await connection.ask("react", id=f"r{seq}", chat=chat, seq=seq, emoji="x")
 
     async def _send(self, connection: Connection, chat: str, key: str) -> int:
         ack = await connection.ask("send", id=key, chat=chat, kind="text", content=key)
@@ -61,6 +74,7 @@ class Writer:
             raise _Doubt
         self.acknowledged[chat, key] = ack["seq"]
         self._doubtful.remove((chat, key))
+        self._last[chat] = ack["seq"]
         self._acknowledged.set()
         return int(ack["seq"])
 
@@ -81,7 +95,7 @@ class Listener:
     async def listen(self, server: HansardServer) -> None:
         """Listen until cancelled."""
         while True:
-            with contextlib.suppress(*_GONE, AssertionError):
+            with contextlib.suppress(*_GONE):
                 async with connected(server, self.user, resume=self._places) as connection:
                     welcome = connection.welcome
                     if not self._places or not welcome["recovered"]:

@@ -30,6 +30,7 @@ from tests.faults.load import (
 from tests.servers.audit import read_models_differ, read_topics
 from tests.servers.clients import make_chat, register
 from tests.servers.cluster import PARTITIONS, Backing, Cluster
+from tests.servers.disk import SmallDisk
 from tests.servers.hansard import HansardServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.mongo import MongoServer
@@ -45,6 +46,8 @@ CHATS = 3
 BEFORE, AFTER = 60, 60
 #: Seconds in which a bad network lets nothing through.
 HELD = 2.0
+#: What Kafka is given where its disk is to be filled.
+DISK_MIB = 64
 
 
 class Trio(NamedTuple):
@@ -75,10 +78,18 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
 class Scene:
     """A cluster under load."""
 
-    def __init__(self, cluster: Cluster, trio: Trio, network: Sequence[Proxy] = ()) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        trio: Trio,
+        network: Sequence[Proxy] = (),
+        disk: SmallDisk | None = None,
+    ) -> None:
+        """`disk` is that of Kafka, if it is a small one."""
         self.cluster = cluster
         self.trio = trio
         self.network = network
+        self.disk = disk
         self.random = random.Random()
         self.chats: list[str] = []
         self.writers: list[Writer] = []
@@ -155,6 +166,15 @@ async def two_deciders(scene: Scene) -> None:
     other.kill()
 
 
+async def full_disk(scene: Scene) -> None:
+    """The brokers' disk is full, upon which Kafka gives up; then there is room again."""
+    assert scene.disk is not None
+    scene.disk.fill()
+    await asyncio.to_thread(scene.trio.kafka.await_end)
+    scene.disk.free()
+    await asyncio.to_thread(scene.trio.kafka.start)
+
+
 async def bad_network(scene: Scene) -> None:
     """It is slow, breaks every connection again and again, and for a while lets nothing through."""
     for proxy in scene.network:
@@ -178,19 +198,26 @@ FAULTS: dict[str, Fault] = {
     "sleeping decider": sleeping_decider,
     "two deciders": two_deciders,
     "bad network": bad_network,
+    "full disk": full_disk,
 }
 
 
 @pytest.fixture
 async def scene(request: pytest.FixtureRequest, trio: Trio, tmp_path: Path) -> AsyncIterator[Scene]:
     with contextlib.ExitStack() as stack:
-        network = []
-        if request.node.callspec.params["name"] == "bad network":
-            network = [stack.enter_context(Proxy(server)) for server in trio]
+        network, disk = [], None
+        match request.node.callspec.params["name"]:
+            case "bad network":
+                network = [stack.enter_context(Proxy(server)) for server in trio]
+            case "full disk":
+                disk = SmallDisk(tmp_path / "disk", DISK_MIB).mount()
+                stack.callback(disk.unmount)
+                trio = trio._replace(kafka=KafkaServer(tmp_path / "kafka", disk).start())
+                stack.callback(trio.kafka.kill)
         backing = Backing(*network) if network else trio.backing
         cluster = Cluster(tmp_path / uuid4().hex, backing)
         await asyncio.to_thread(cluster.start)
-        scene = Scene(cluster, trio, network)
+        scene = Scene(cluster, trio, network, disk)
         try:
             await scene.begin()
             yield scene

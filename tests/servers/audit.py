@@ -1,11 +1,12 @@
 """Looks at the data after the fact, without the code that wrote it where that matters."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,33 +55,60 @@ def read_log(folder: Path) -> Events:
 
 
 async def read_topics(servers: str, prefix: str, count: int) -> Events:
-    """The committed events of a log of so many partitions on Kafka, each in its own topic."""
+    """The committed events of a log of so many partitions on Kafka, each in its own topic.
+
+    Returns once every command is decided that was in the queue when this was called.
+    """
+    async with _consumer(servers, group_id=f"{prefix}-decider") as ends_of:
+        commands = [TopicPartition(f"{prefix}.commands", number) for number in range(count)]
+        ends_of.assign(commands)
+        async with asyncio.timeout(60):
+            for partition, end in (await ends_of.end_offsets(commands)).items():
+                while True:
+                    if (await ends_of.committed(partition) or 0) >= end:
+                        break
+                    await asyncio.sleep(0.05)
+        records: list[tuple[str, bytes]] = []
+        async with _consumer(servers, isolation_level="read_committed") as consumer:
+            for kind in ("chats", "users"):
+                partitions = [TopicPartition(f"{prefix}.{kind}", number) for number in range(count)]
+                # Not the committed reader's own end: a commit is answered before that has moved.
+                ends = await ends_of.end_offsets(partitions)
+                records.extend(await _read_up_to(consumer, ends))
+    return checked(records)
+
+
+@contextlib.asynccontextmanager
+async def _consumer(servers: str, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers,
-        isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="none",
+        **settings,
     )
     await consumer.start()
-    records: list[tuple[str, bytes]] = []
     try:
-        for kind in ("chats", "users"):
-            topic = f"{prefix}.{kind}"
-            partitions = [TopicPartition(topic, number) for number in range(count)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            while any([await consumer.position(p) < ends[p] for p in partitions]):
-                for found in (await consumer.getmany(timeout_ms=200)).values():
-                    for record in found:
-                        assert record.key is not None
-                        assert record.value is not None
-                        stream = record.key.decode()
-                        assert stream.startswith("chats/") == (kind == "chats")
-                        records.append((stream, record.value))
+        yield consumer
     finally:
         await consumer.stop()
-    return checked(records)
+
+
+async def _read_up_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> list[tuple[str, bytes]]:
+    records = []
+    consumer.assign(list(ends))
+    await consumer.seek_to_beginning(*ends)
+    async with asyncio.timeout(60):
+        while any([await consumer.position(p) < end for p, end in ends.items()]):
+            for partition, found in (await consumer.getmany(timeout_ms=200)).items():
+                for record in found:
+                    assert record.key is not None
+                    assert record.value is not None
+                    stream = record.key.decode()
+                    assert stream.startswith("chats/") == partition.topic.endswith(".chats")
+                    records.append((stream, record.value))
+    return records
 
 
 async def read_models_differ(settings: Settings, scratch: Path) -> list[str]:

@@ -45,6 +45,10 @@ async def make_chat(server: HansardServer, maker: str, *others: str, **fields: A
         return str(answer.json()["id"])
 
 
+class NotWelcome(Exception):
+    """The server has answered a hello with an error; the text is its code."""
+
+
 class Connection:
     """One WebSocket connection; keeps every frame it was sent."""
 
@@ -129,8 +133,9 @@ async def opened(
 async def connected(
     server: HansardServer, user: str, *scopes: str, **hello: Any
 ) -> AsyncIterator[Connection]:
-    """A connection of a user that was welcomed."""
+    """A connection of a user that was welcomed. Raises NotWelcome."""
     async with opened(server) as connection:
         welcome = await connection.hello(token=server.token(user, scopes=scopes), **hello)
-        assert welcome["op"] == "welcome", welcome
+        if welcome["op"] != "welcome":
+            raise NotWelcome(welcome["code"])
         yield connection

@@ -41,6 +41,8 @@ class HansardServer:
             "HANSARD_PORT": str(self.port),
             **(UNLIMITED if environ is None else environ),
         }
+        #: What the command is preceded by.
+        self.launcher: Sequence[str] = ENDED_WITH_US
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,7 +72,7 @@ class HansardServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*ENDED_WITH_US, sys.executable, "-m", "workers.cli", self.command],
+                [*self.launcher, sys.executable, "-m", "workers.cli", self.command],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

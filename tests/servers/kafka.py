@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.servers import parts
+from tests.servers.disk import SmallDisk
 from tests.servers.process import STOP_WITHIN, ServerProcess, free_port
 
 #: For a fast start: what the second compiler would gain comes later than most tests end.
 _JVM: Final = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+PROPERTIES: Final = "server.properties"
 
 _LOGGING: Final = """
 rootLogger.level=info
@@ -25,8 +28,13 @@ logger.config.level=warn
 
 
 class KafkaServer(ServerProcess):
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
+        """Its data are in `folder`, or else on `disk`, which has to be mounted."""
         super().__init__(folder)
+        self._data = folder / "data"
+        if disk is not None:
+            self._data = disk.folder / "data"
+            self.launcher = disk.launcher
         self._controller_port = free_port()
         self._proxied_port = free_port()
         self._proxy_port = free_port()
@@ -57,7 +65,7 @@ advertised.listeners=PLAINTEXT://{own},PROXIED://{proxy}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-log.dirs={self.folder}/data
+log.dirs={self._data}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=5
@@ -79,13 +87,16 @@ log.index.size.max.bytes=1048576
 
     def _prepare(self) -> None:
         (self.folder / "log4j2.properties").write_text(_LOGGING)
-        (self.folder / "server.properties").write_text(self._properties())
+        (self.folder / PROPERTIES).write_text(self._properties())
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         with self._log.open("ab") as log:
             subprocess.run(
-                self._java(
-                    "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties"
-                ),
+                [
+                    *self.launcher,
+                    *self._java(
+                        "kafka.tools.StorageTool", "format", "-t", cluster, "-c", PROPERTIES
+                    ),
+                ],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -95,7 +106,7 @@ log.index.size.max.bytes=1048576
 
     def _command(self) -> list[str]:
         self._log_start = self._log.stat().st_size
-        return self._java("kafka.Kafka", "server.properties")
+        return self._java("kafka.Kafka", PROPERTIES)
 
     def _ready(self) -> bool:
         """Written after the controller has let the broker in."""

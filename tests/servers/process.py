@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
@@ -53,6 +54,8 @@ class ServerProcess(Server, ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
+        #: What the command is preceded by.
+        self.launcher: Sequence[str] = ENDED_WITH_US
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(self.url_at(self.port))
 
@@ -83,6 +86,12 @@ class ServerProcess(Server, ABC):
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def await_end(self) -> None:
+        """Wait until it has ended by itself. Raises TimeoutExpired after STOP_WITHIN."""
+        if self._process is not None:
+            self._process.wait(STOP_WITHIN)
+            self._process = None
 
     @property
     def log(self) -> str:
@@ -141,7 +150,7 @@ class ServerProcess(Server, ABC):
         with self._log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches the test run alone, which then stops it.
             return subprocess.Popen(
-                [*ENDED_WITH_US, *self._command()],
+                [*self.launcher, *self._command()],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
