@@ -176,10 +176,11 @@ async def _not_ready(client: httpx.AsyncClient, url: str) -> list[dict[str, str]
 
 
 async def _refused(cluster: Cluster) -> None:
-    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+    async with asyncio.timeout(30):
         while True:
             try:
-                await client.get(f"{cluster.url}/healthz")
-            except httpx.TransportError:
+                _, writer = await asyncio.open_connection("127.0.0.1", cluster.port)
+            except OSError:
                 return
+            writer.close()
             await asyncio.sleep(0.05)
