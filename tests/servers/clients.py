@@ -124,7 +124,12 @@ async def opened(
 ) -> AsyncIterator[Connection]:
     """A connection that has not said hello."""
     async with connect(
-        server.socket_url, additional_headers=headers, compression=None, max_size=None
+        server.socket_url,
+        additional_headers=headers,
+        compression=None,
+        max_size=None,
+        # A client that reads no more because its queue is full does not see the answer to its close.
+        max_queue=None,
     ) as socket:
         yield Connection(socket)
 
