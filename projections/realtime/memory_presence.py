@@ -100,9 +100,8 @@ class MemoryPresence:
         for user in users:
             sheet = self._sheets[user]
             status = sheet.seen(now)
-            sheet.again = None
-            if status != sheet.told:
-                sheet.told = status
+            if status != sheet.told or sheet.again is not None:
+                sheet.told, sheet.again = status, None
                 changes.append(self._change(user, status))
         return changes
 

@@ -52,7 +52,9 @@ end
 
 local function change(user)
   local status, last = seen(user)
-  local told = redis.call('HGET', of(user), 'told') or 'offline'
+  local told = redis.call('HGET', of(user), 'told')
+  -- Who is in the set without it has lapsed, and perhaps nobody was told.
+  if not told then told = redis.call('ZSCORE', present, user) and '' or 'offline' end
   if status == 'offline' then
     redis.call('ZREM', present, user)
     redis.call('HDEL', of(user), 'told')

@@ -9,6 +9,8 @@ from projections.realtime import open_presence
 from projections.realtime.presence import Change, PresenceBoard, Status
 
 SHORT = 0.3
+ONLINE: Status = "online"
+WISHES: Sequence[Status] = ("busy", "away", "offline")
 
 
 @pytest.fixture
@@ -63,7 +65,8 @@ async def test_a_change_is_returned_once(board: PresenceBoard) -> None:
 
 async def test_changes_of_a_user_have_an_order(board: PresenceBoard) -> None:
     seqs = []
-    for status in ("online", "away", None, "busy"):
+    statuses: Sequence[Status | None] = ("online", "away", None, "busy")
+    for status in statuses:
         [change] = await board.put("g1", {"ann": status})
         seqs.append(change.seq)
     [change] = await board.wish("ann", "offline")
@@ -85,7 +88,7 @@ async def test_many_gateways_are_one_person(board: PresenceBoard) -> None:
 
 async def test_a_wish_stands_above_what_devices_say(board: PresenceBoard) -> None:
     await board.put("g1", {"ann": "online"})
-    for status in ("busy", "away", "offline"):
+    for status in WISHES:
         assert seen(await board.wish("ann", status)) == {"ann": status}
         assert await board.wish("ann", status) == []
         assert await board.put("g1", {"ann": "away"}) == []
@@ -187,9 +190,21 @@ async def test_who_comes_back_after_lapsing_is_a_change(brief: PresenceBoard) ->
     assert await brief.read(["ann"]) == {"ann": "online"}
 
 
+async def test_who_lapses_is_told_by_whoever_finds_it_first(brief: PresenceBoard) -> None:
+    await brief.put("g1", {"ann": "online"})
+
+    async def has_lapsed() -> bool:
+        return (await brief.read(["ann"]))["ann"] == "offline"
+
+    await until(has_lapsed)
+    assert seen(await brief.put("g2", {"ann": None})) == {"ann": "offline"}
+    assert await brief.put("g2", {"ann": None}) == []
+    assert await brief.lapsed(10) == []
+
+
 async def test_no_more_are_named_than_asked_for(brief: PresenceBoard) -> None:
     users = [f"u{number}" for number in range(25)]
-    await brief.put("g1", dict.fromkeys(users, "online"))
+    await brief.put("g1", dict.fromkeys(users, ONLINE))
     named: set[str] = set()
 
     async def all_named() -> bool:
@@ -203,7 +218,7 @@ async def test_no_more_are_named_than_asked_for(brief: PresenceBoard) -> None:
 
 
 async def test_many_at_once(board: PresenceBoard) -> None:
-    statuses: dict[str, Status | None] = {f"u{n}": ("online", "busy")[n % 2] for n in range(1000)}  # type: ignore[misc]
+    statuses = {f"u{number}": WISHES[number % 2] for number in range(1000)}
     assert seen(await board.put("g1", statuses)) == statuses
     assert await board.put("g1", statuses) == []
     assert await board.read(list(statuses)) == statuses
