@@ -7,6 +7,7 @@ import structlog
 
 from domain.ids import chat_stream, user_stream
 from gateway.contacts import Contacts
+from gateway.ws.announcements import Announcements
 from gateway.ws.catch_up import CatchUp
 from gateway.ws.house import Connection, House
 from gateway.ws.places import Place
@@ -16,6 +17,7 @@ from projections.profiles import PROFILES
 from projections.realtime.port import Publication, Realtime, RealtimeError
 from projections.store.port import Scan, StoreError
 from projections.views.access import access_to_all
+from projections.views.circles import MAX_MEMBERS
 from projections.views.reading import Reading
 
 log = structlog.get_logger()
@@ -46,6 +48,7 @@ class Hub:
         self._house = House(realtime.unsubscribe)
         self._catch_up = CatchUp(self, reading, settle)
         self._showing = Showing(self._house, reading, contacts, self._catch_up.need)
+        self._announcements = Announcements(self._house, contacts)
         self._waiting: list[Publication] = []
         self._arrived = asyncio.Event()
         self._leaving: list[Publication] = []
@@ -65,6 +68,17 @@ class Hub:
     def is_member(self, user: str, stream: str) -> bool:
         """Whether a user connected here is in the chat."""
         return stream in self._house.rooms_of(user)
+
+    def circle(self, user: str) -> list[str] | None:
+        """The streams of a user's direct chats and small groups; None if they are not connected
+        here."""
+        if not self._house.connections(user):
+            return None
+        return [
+            stream
+            for stream in self._house.rooms_of(user)
+            if (self.members_count(stream) or MAX_MEMBERS + 1) <= MAX_MEMBERS
+        ]
 
     async def attach(self, connection: Connection) -> None:
         """Let a connection have all its user's streams from now on.
@@ -99,7 +113,13 @@ class Hub:
     async def run(self) -> None:
         """Show publications until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._show_all(), self._pass_on(), self._recover(), self._catch_up.run()):
+            for work in (
+                self._show_all(),
+                self._pass_on(),
+                self._recover(),
+                self._catch_up.run(),
+                self._announcements.run(),
+            ):
                 group.create_task(work)
 
     async def _show_all(self) -> None:
@@ -160,7 +180,11 @@ class Hub:
     def _take(self, publications: Sequence[Publication]) -> None:
         if self._house.empty:
             return
-        self._waiting.extend(publications)
+        for published in publications:
+            if published.kind in ("presence", "profile"):
+                self._announcements.hear(published)
+            else:
+                self._waiting.append(published)
         self._arrived.set()
         if len(self._waiting) > MAX_WAITING:
             self._waiting.clear()
