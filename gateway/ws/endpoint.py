@@ -176,6 +176,8 @@ class Socket:
             for task in (writer, reader):
                 task.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
+            if self._requests.device is not None:
+                self._services.attendance.go(self._requests.device)
             if self._attached:
                 self._services.hub.detach(self)
                 self._sockets.marks.flush(self.user)
@@ -272,6 +274,7 @@ class Socket:
             recovered=missed.recovered,
         )
         self._session.welcome(welcome, map(frames.event, missed.events), missed.heads)
+        self._requests.device = services.attendance.come(self.user)
 
     async def _renew(self, auth: frames.Auth) -> None:
         try:

@@ -14,6 +14,7 @@ from gateway.lookups import send_cost
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.ws import frames
+from gateway.ws.attendance import Device
 from gateway.ws.marks import MarkKind, MarkWriter
 from gateway.ws.session import RATE, Expected, Session
 from gateway.ws.typing import TypingRelay
@@ -51,26 +52,28 @@ class Requests:
         marks: MarkWriter,
         typing: TypingRelay,
     ) -> None:
+        """`device` is to be set before anything is asked for."""
         self._asker = asker
         self._session = session
         self._services = services
         self._marks = marks
         self._typing = typing
+        self.device: Device | None = None
         self._given: OrderedDict[str, int] = OrderedDict()
         self._turned_away = 0
         self.under_way = 0
         self.room = asyncio.Event()
         self.room.set()
 
-    async def carry_out(self, request: frames.InChat) -> None:
+    async def carry_out(self, request: frames.Presence | frames.InChat) -> None:
         """Do what a frame asks for, or send it on its way.
 
         Raises:
             Problem: it is not done; and what reading raises.
         """
-        hub = self._services.hub
-        stream = chat_stream(request.chat)
-        members_count = hub.members_count(stream) or 0
+        members_count = 0
+        if not isinstance(request, frames.Presence):
+            members_count = self._services.hub.members_count(chat_stream(request.chat)) or 0
         cost = send_cost(members_count) if isinstance(request, frames.Send) else 1
         verdict = await self._services.limiter.hit("writes", self._asker.user, cost)
         if not verdict.allowed:
@@ -81,9 +84,13 @@ class Requests:
             retry = {"Retry-After": str(verdict.retry_after)}
             raise Problem("rate_limited", "Too many frames.", headers=retry)
         self._turned_away = 0
+        assert self.device is not None
+        self._services.attendance.stir(self.device)
         match request:
+            case frames.Presence():
+                self._services.attendance.say(self.device, request.status)
             case frames.Typing():
-                if not hub.is_member(self._asker.user, stream):
+                if not self._services.hub.is_member(self._asker.user, chat_stream(request.chat)):
                     raise Problem("chat_not_found", "There is no such chat for you.")
                 await self._typing.typing(self._asker.user, request.chat, request.on, members_count)
             case frames.Read() | frames.Delivered():
