@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import Stop, figures, scenarios, takeover
+from benchmarks import Stop, figures, presence, scenarios, takeover
 from benchmarks.process import Meter, Server, kept_secret, spawned
 from benchmarks.scenarios import Plan, Scenario
 from benchmarks.stage import staged
@@ -31,6 +31,7 @@ class Name(StrEnum):
     HISTORY = "history"
     SPACED = "spaced"
     SOAK = "soak"
+    PRESENCE = "presence"
     TAKEOVER = "takeover"
     ALL = "all"
 
@@ -42,6 +43,7 @@ _SCENARIOS: dict[Name, Scenario] = {
     Name.HISTORY: scenarios.history,
     Name.SPACED: scenarios.spaced,
     Name.SOAK: scenarios.soak,
+    Name.PRESENCE: presence.presence,
 }
 
 
@@ -85,7 +87,7 @@ def main(
         float | None,
         typer.Option(
             min=0.1,
-            help="Length of the measured part: 10 unless --messages is given.",
+            help="Length of the measured part: 10 unless --messages is given; presence: 60.",
             rich_help_panel=_LENGTH,
         ),
     ] = None,
@@ -135,6 +137,18 @@ def main(
     concurrency: Annotated[
         int, typer.Option(min=1, help="history: walkers at once.", rich_help_panel=_LOAD)
     ] = 8,
+    people: Annotated[
+        int, typer.Option(min=3, help="presence: people in all.", rich_help_panel=_LOAD)
+    ] = 3000,
+    circle: Annotated[
+        int, typer.Option(min=2, help="presence: members of a group.", rich_help_panel=_LOAD)
+    ] = 20,
+    sessions: Annotated[
+        float,
+        typer.Option(
+            min=0, help="presence: sessions that begin in a minute.", rich_help_panel=_LOAD
+        ),
+    ] = 10_000,
     log_url: Annotated[
         str,
         typer.Option(
@@ -169,6 +183,9 @@ def main(
         deliveries=deliveries,
         every_ms=every,
         concurrency=concurrency,
+        people=people,
+        circle=circle,
+        sessions=sessions,
     )
     results: list[figures.Result] = []
     try:

@@ -35,6 +35,8 @@ class Frame(msgspec.Struct, gc=False):
     detail: str = ""
     heartbeat_ms: int = 0
     streams: dict[str, int] = {}
+    user: str = ""
+    status: str = ""
 
 
 _decode = msgspec.json.Decoder(Frame).decode
@@ -51,7 +53,8 @@ class Connection(asyncio.Protocol):
         hear: Callable[[Frame, float], None],
         fail: Callable[[Stop], None],
     ) -> None:
-        """`hear` gets acks and events, with the time (`time.perf_counter`) their bytes came."""
+        """`hear` gets acks, events and presence, with the time (`time.perf_counter`) of their
+        bytes."""
         self.streams: set[str] = set()
         self._user = user
         self._token = token
@@ -106,7 +109,7 @@ class Connection(asyncio.Protocol):
             self._fail(Stop(f"{self._user}: connection lost: {exc or 'ended by the server'}"))
 
     def _heard(self, frame: Frame, at: float) -> None:
-        if frame.op in ("event", "ack"):
+        if frame.op in ("event", "ack", "presence"):
             self._hear(frame, at)
         elif frame.op == "welcome":
             self.streams.update(frame.streams)

@@ -18,7 +18,7 @@ _SETTLED_S = 10.0
 _OUTSTANDING = 16
 _PAGE = 50
 # No multiple of the group's usual distances, so that the two meet in every phase.
-_ASIDE_MS = 17.0
+ASIDE_MS = 17.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: float
     every_ms: float
     concurrency: int
+    people: int
+    circle: int
+    sessions: float
 
     def length(self) -> tuple[float, float]:
         """The seconds and messages that end a run, whichever comes first; 10 s if none is given."""
@@ -49,7 +52,7 @@ async def room(stage: Stage, plan: Plan, meter: Meter) -> Result:
     outstanding = plan.outstanding or _OUTSTANDING
     main = await traffic.lane(stage, "room", "group", [await stage.users(["sender", "reader"])])
     main.keep(outstanding)
-    processes = await _run(stage, meter, plan.warmup_s, *plan.length(), [main])
+    processes = await run(stage, meter, plan.warmup_s, *plan.length(), [main])
     return _result("room", {"outstanding": outstanding}, [main], processes)
 
 
@@ -60,7 +63,7 @@ async def rooms(stage: Stage, plan: Plan, meter: Meter) -> Result:
     pairs = list(zip(users[::2], users[1::2], strict=True))
     main = await traffic.lane(stage, "rooms", "direct", pairs)
     main.keep(outstanding)
-    processes = await _run(stage, meter, plan.warmup_s, *plan.length(), [main])
+    processes = await run(stage, meter, plan.warmup_s, *plan.length(), [main])
     parameters = {"chats": plan.chats, "outstanding": outstanding}
     return _result("rooms", parameters, [main], processes)
 
@@ -72,8 +75,8 @@ async def fanout(stage: Stage, plan: Plan, meter: Meter) -> Result:
     main = await traffic.lane(stage, "group", "group", [users])
     aside = await traffic.lane(stage, "direct", "direct", [pair])
     main.pace((plan.members - 1) / plan.deliveries)
-    aside.pace(_ASIDE_MS / 1000)
-    processes = await _run(stage, meter, plan.warmup_s, *plan.length(), [main, aside])
+    aside.pace(ASIDE_MS / 1000)
+    processes = await run(stage, meter, plan.warmup_s, *plan.length(), [main, aside])
     parameters = {"members": plan.members, "deliveries/s": plan.deliveries}
     return _result("fanout", parameters, [main, aside], processes)
 
@@ -82,7 +85,7 @@ async def spaced(stage: Stage, plan: Plan, meter: Meter) -> Result:
     """One group of a sender and a reader, at a fixed distance."""
     main = await traffic.lane(stage, "room", "group", [await stage.users(["sender", "reader"])])
     main.pace(plan.every_ms / 1000)
-    processes = await _run(stage, meter, plan.warmup_s, *plan.length(), [main])
+    processes = await run(stage, meter, plan.warmup_s, *plan.length(), [main])
     return _result("spaced", {"every ms": plan.every_ms}, [main], processes)
 
 
@@ -92,7 +95,7 @@ async def soak(stage: Stage, plan: Plan, meter: Meter) -> Result:
     messages = plan.messages or 100_000
     main = await traffic.lane(stage, "room", "group", [await stage.users(["sender", "reader"])])
     main.keep(outstanding)
-    processes = await _run(stage, meter, plan.warmup_s, plan.seconds or math.inf, messages, [main])
+    processes = await run(stage, meter, plan.warmup_s, plan.seconds or math.inf, messages, [main])
     return _result("soak", {"messages": messages, "outstanding": outstanding}, [main], processes)
 
 
@@ -185,7 +188,7 @@ async def _walk(
         before = f"&before={page.next}"
 
 
-async def _run(
+async def run(
     stage: Stage,
     meter: Meter,
     warmup_s: float,

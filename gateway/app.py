@@ -30,6 +30,7 @@ from gateway.http import (
     messages,
     moderation,
     notifications,
+    presence,
     reactions,
     receipts,
     reports,
@@ -46,6 +47,7 @@ from gateway.ws.endpoint import Sockets
 from projections.audit.record import RecordError
 from projections.keyring.port import KeyringError
 from projections.objects import ObjectsError
+from projections.realtime.port import RealtimeError
 from projections.store.port import StoreError
 from projections.views.reading import NotFound
 
@@ -68,6 +70,7 @@ ROUTERS = tuple(
         blocks,
         reports,
         notifications,
+        presence,
         users,
         moderation,
         audit,
@@ -120,6 +123,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(KeyringError, _on_unavailable)
     app.add_exception_handler(ObjectsError, _on_unavailable)
     app.add_exception_handler(RecordError, _on_unavailable)
+    app.add_exception_handler(RealtimeError, _on_unavailable)
     app.add_middleware(Surround, metrics=app.state.metrics, sockets=app.state.sockets)
     if services.policy.cors_origins:
         app.add_middleware(

@@ -54,6 +54,12 @@ class Contacts:
         found = await blocking.apart(self._store, two) if two else set()
         return {stream for stream, pair in pairs.items() if pair in found}
 
+    async def blocked(self, pairs: Iterable[tuple[str, str]]) -> set[Pair]:
+        """Those of these pairs of users, in either order, of whom one has blocked the other."""
+        either = {(min(pair), max(pair)) for pair in pairs}
+        found = await blocking.apart(self._store, either) if either else set()
+        return found | {pair[::-1] for pair in found}
+
     async def _find_pairs(self, chats: Sequence[str]) -> Mapping[str, Pair]:
         found = await self._store.get(CHATS, [(chat,) for chat in chats])
         # A chat's kind and the two of a direct chat are fixed by its first event.

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from domain.events import ChatKind, History, MessageKind
 from domain.ids import USER_ID
 from gateway.problems import Problem, invalid_request
+from projections.realtime.presence import Status
 
 # `(?![\s\S])` is the end of the text in every dialect; `$` also matches before a last newline.
 _END = r"(?![\s\S])"
@@ -105,6 +106,10 @@ class ReportForm(Form, frozen=True):
 
 class SuspensionForm(Form, frozen=True):
     reason: Reason | None = None
+
+
+class PresenceForm(Form, frozen=True):
+    status: Status
 
 
 class NotificationMarkForm(Form, frozen=True):

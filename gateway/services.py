@@ -17,6 +17,7 @@ from gateway.media.links import LinkCodec
 from gateway.media.uploads import Uploads
 from gateway.position import PositionCodec
 from gateway.push_endpoints import PushHosts
+from gateway.ws.attendance import Attendance
 from gateway.ws.hub import Hub
 from projections.audit.record import Record
 from projections.objects import Objects
@@ -72,6 +73,7 @@ class Services:
     uploads: Uploads
     contacts: Contacts
     hub: Hub
+    attendance: Attendance
     settle: Callable[[], Awaitable[None]]
     health: Health
     email_links: EmailLinks

@@ -12,15 +12,15 @@ from domain import events as e
 from domain.catalogue import decode_data, sealed_values
 from domain.envelope import Envelope
 from domain.ids import chat_stream, split_stream, user_stream
-from projections.chats import CHATS, MEMBERSHIPS
 from projections.feed import redact
 from projections.fold import Held
 from projections.keyring.port import KeyringError
 from projections.messages import MESSAGES, message_of
 from projections.profiles import PROFILES
 from projections.realtime.port import Publication, Realtime, RealtimeError
-from projections.store.port import Batch, ReadStore, Scan, StoreError
+from projections.store.port import Batch, ReadStore, StoreError
 from projections.vault import Vault
+from projections.views.circles import circles
 from workers.log.port import EventLog, LogError
 from workers.shares import RETRY, follow_shares
 
@@ -31,8 +31,6 @@ BATCH = 256
 CHECKPOINT = 1.0
 #: Before the name of a partition, in the checkpoints of the read store.
 CHECKPOINTS = "fanout:"
-#: Profile changes are told to those with whom one shares a direct chat or a group up to this size.
-PROFILE_MEMBERS = 50
 
 #: A message by the source of its event and its seq.
 _Place = tuple[str, int]
@@ -203,16 +201,14 @@ class Fanout:
         streams = [envelope.stream for envelope, data in decoded if isinstance(data, e.UserChanged)]
         if not streams:
             return {}
-        scans = [Scan(equal=(split_stream(s)[1],), along="by_user") for s in streams]
-        found = await self._store.scan(MEMBERSHIPS, scans)
-        chats = await self._store.get(CHATS, {(m.chat,) for ms in found for m in ms})
-        small = {c.chat for c in chats.values() if c.members_count <= PROFILE_MEMBERS}
-        profiles = await self._store.get(PROFILES, [(split_stream(s)[1],) for s in streams])
+        users = [split_stream(stream)[1] for stream in streams]
+        channels = await circles(self._store, users)
+        profiles = await self._store.get(PROFILES, [(user,) for user in users])
         audiences = {}
-        for stream, memberships in zip(streams, found, strict=True):
-            profile = profiles.get((split_stream(stream)[1],))
+        for stream, user in zip(streams, users, strict=True):
+            profile = profiles.get((user,))
             audiences[stream] = _Audience(
-                [chat_stream(m.chat) for m in memberships if m.chat in small],
+                channels[user],
                 {"name": profile.name, "avatar": profile.avatar} if profile else {},
             )
         return audiences
@@ -237,7 +233,7 @@ class Fanout:
             )
         frame = _encode(fields)
         return [
-            Publication(channel=channel, kind="profile", frame=frame, user=user)
+            Publication(channel=channel, kind="profile", frame=frame, user=user, seq=envelope.seq)
             for channel in audience.channels
         ]
 

@@ -4,6 +4,7 @@ import contextlib
 import hmac
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,11 @@ from gateway.media.links import LinkCodec
 from gateway.media.uploads import Uploads
 from gateway.push_endpoints import PushHosts
 from gateway.services import Health, Policy, Services
+from gateway.ws.attendance import Attendance
 from gateway.ws.hub import Hub
 from projections.objects import Objects, ObjectsError, open_objects
+from projections.realtime import open_presence
+from projections.views.circles import circles
 from projections.views.reading import Reading
 from workers.core import Core, now, now_millis, open_core, running
 from workers.data_lock import DataLock
@@ -124,11 +128,13 @@ async def _gateway(
 ) -> AsyncIterator[Services]:
     contacts = Contacts(core.store)
     hub = Hub(lambda: Reading(core.store, core.vault, now()), core.realtime, core.settle, contacts)
+    board = open_presence(settings.realtime_url)
+    attendance = Attendance(board, core.realtime, hub.circle, partial(circles, core.store))
     counters = open_limit_storage(settings.realtime_url)
     authenticator = _authenticator(settings, secrets)
     objects = _objects(settings)
     uploads = Uploads(objects, settings.media_quota, now)
-    async with running(hub.run()):
+    async with running(hub.run(), attendance.run()):
         yield Services(
             store=core.store,
             vault=core.vault,
@@ -143,6 +149,7 @@ async def _gateway(
             uploads=uploads,
             contacts=contacts,
             hub=hub,
+            attendance=attendance,
             settle=core.settle,
             health=_health(core, told, lambda: hub.connections),
             email_links=email_links(settings, secrets),
@@ -165,6 +172,7 @@ async def _gateway(
     uploads.close()
     await authenticator.aclose()
     await counters.aclose()
+    await board.close()
 
 
 def _objects(settings: Settings) -> Objects:

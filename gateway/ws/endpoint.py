@@ -4,26 +4,23 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import OrderedDict
 from uuid import uuid4
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from domain.commands import ScheduleMessage
-from domain.decider import Verdict
-from domain.ids import chat_stream, user_stream
 from domain.instants import from_millis
-from gateway import forms, writes
-from gateway.auth import MODERATE, Principal, bearer_token
-from gateway.commander import Done, carried_out
+from gateway import writes
+from gateway.auth import Principal, bearer_token
+from gateway.commander import Done
 from gateway.limits import client_address
-from gateway.lookups import Lookups, send_cost
+from gateway.lookups import Lookups
 from gateway.problems import Problem, problem_response
 from gateway.services import Services
 from gateway.ws import frames, session
 from gateway.ws.marks import MarkKind, MarkWriter
-from gateway.ws.session import Expected, Session
+from gateway.ws.requests import Requests
+from gateway.ws.session import Session
 from gateway.ws.typing import TypingRelay
 from projections.progress import Behind, Stale
 from projections.realtime.port import Publication
@@ -37,13 +34,6 @@ HELLO_WITHIN = 10.0
 #: Seconds for the read models to show what was written before.
 GREET_WITHIN = 10.0
 HEARTBEAT_MS = 30_000
-CATCH_UP = 2.0
-#: Writes of one connection that may be under way; reading pauses above that.
-MAX_UNDER_WAY = 512
-#: Positions a connection's frames wait for: the newest of the streams it wrote to last.
-REMEMBERED_POSITIONS = 16
-#: Frames turned away in a row before a connection is closed.
-MAX_TURNED_AWAY = 200
 #: Seconds over which clients are asked to spread their return after a restart.
 RECONNECT_SPREAD = 10.0
 #: Seconds for what was taken to be answered before a restart: more than any command waits.
@@ -104,18 +94,16 @@ class Socket:
         self._send = send
         self._authorization = authorization
         self._session = Session(self._services.positions.encode)
+        self._requests = Requests(
+            self, self._session, self._services, sockets.marks, sockets.typing
+        )
         self._principal: Principal | None = None
         self._attached = False
         self._wake = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
-        self._given: OrderedDict[str, int] = OrderedDict()
-        self._under_way = 0
         self._taking = False
         self._ending = False
         self._settled = asyncio.Event()
-        self._turned_away = 0
-        self._room = asyncio.Event()
-        self._room.set()
         self.finished = asyncio.Event()
 
     @property
@@ -124,7 +112,7 @@ class Socket:
         return self._principal.user
 
     @property
-    def _scopes(self) -> frozenset[str]:
+    def scopes(self) -> frozenset[str]:
         assert self._principal is not None
         return self._principal.scopes
 
@@ -152,6 +140,12 @@ class Socket:
         self._session.reject(Problem(code, "This account may not connect any more."))
         self._wake.set()
 
+    # What its requests tell
+
+    def answered(self) -> None:
+        self._settled.set()
+        self._wake.set()
+
     def close(self, code: int, reason: str) -> None:
         self._session.close(code, reason)
         self._wake.set()
@@ -162,7 +156,7 @@ class Socket:
 
     async def end(self) -> None:
         """Close once everything that was taken is answered."""
-        while (self._taking or self._under_way) and not self.finished.is_set():
+        while (self._taking or self._requests.under_way) and not self.finished.is_set():
             self._settled.clear()
             await self._settled.wait()
         self.close(session.RESTART, f"restarting; {_advice()}")
@@ -184,6 +178,8 @@ class Socket:
             for task in (writer, reader):
                 task.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
+            if self._requests.device is not None:
+                self._services.attendance.go(self._requests.device)
             if self._attached:
                 self._services.hub.detach(self)
                 self._sockets.marks.flush(self.user)
@@ -222,7 +218,7 @@ class Socket:
             if self._session.closed:
                 # The writer ends the connection, once what it still has to say is sent.
                 await asyncio.Event().wait()
-            await self._room.wait()
+            await self._requests.room.wait()
 
     async def _take(self, text: str) -> None:
         request = self._session.receive(text)
@@ -235,7 +231,7 @@ class Socket:
             elif isinstance(request, frames.Auth):
                 await self._renew(request)
             else:
-                await self._carry_out(request)
+                await self._requests.carry_out(request)
         except Problem as problem:
             self._session.error(id, problem)
         except (Behind, StoreError):
@@ -281,6 +277,7 @@ class Socket:
             recovered=missed.recovered,
         )
         self._session.welcome(welcome, map(frames.event, missed.events), missed.heads)
+        self._requests.device = services.attendance.come(self.user)
 
     async def _renew(self, auth: frames.Auth) -> None:
         try:
@@ -310,126 +307,6 @@ class Socket:
     def _no_hello(self) -> None:
         if self._principal is None:
             self.close(session.NO_HELLO, "no hello in time")
-
-    async def _carry_out(self, request: frames.InChat) -> None:
-        hub = self._services.hub
-        stream = chat_stream(request.chat)
-        members_count = hub.members_count(stream) or 0
-        cost = send_cost(members_count) if isinstance(request, frames.Send) else 1
-        verdict = await self._services.limiter.hit("writes", self.user, cost)
-        if not verdict.allowed:
-            self._turned_away += 1
-            if self._turned_away > MAX_TURNED_AWAY:
-                self.close(session.RATE, "too many frames")
-                return
-            retry = {"Retry-After": str(verdict.retry_after)}
-            raise Problem("rate_limited", "Too many frames.", headers=retry)
-        self._turned_away = 0
-        match request:
-            case frames.Typing():
-                if not hub.is_member(self.user, stream):
-                    raise Problem("chat_not_found", "There is no such chat for you.")
-                await self._sockets.typing.typing(
-                    self.user, request.chat, request.on, members_count
-                )
-            case frames.Read() | frames.Delivered():
-                await self._mark(request, members_count)
-            case frames.Send() | frames.Edit() | frames.Delete() | frames.React():
-                await self._start(request)
-
-    async def _start(self, request: frames.Write) -> None:
-        """Send a write on its way; it is acknowledged when its verdict comes."""
-        services, user, chat = self._services, self.user, request.chat
-        match request:
-            case frames.Send():
-                if request.scheduled_for is not None:
-                    await self._catch_up()
-                elif await services.contacts.pair(chat):
-                    await self._catch_up(user_stream(user))
-                command = await writes.send(services, user, chat, request, request.id)
-            case frames.Edit():
-                await self._catch_up()
-                form = forms.EditForm(content=request.content, mentions=request.mentions)
-                command = await writes.edit(services, user, chat, request.seq, form, request.id)
-            case frames.Delete(scope="me"):
-                await self._catch_up()
-                command = await writes.delete_for_me(services, user, chat, request.seq, request.id)
-            case frames.Delete():
-                moderates = MODERATE in self._scopes
-                command = await writes.delete_for_everyone(
-                    services, user, chat, request.seq, request.id, moderates=moderates
-                )
-            case frames.React():
-                if await services.contacts.pair(chat):
-                    await self._catch_up(user_stream(user))
-                command = await writes.react(
-                    services, user, chat, request.seq, request.emoji, request.id
-                )
-        action = command.action
-        schedule = action.schedule if isinstance(action, ScheduleMessage) else None
-        expected = Expected(command.id, command.digest, request.id, chat, command.stream, schedule)
-        self._session.expect(expected)
-        self._under_way += 1
-        if self._under_way >= MAX_UNDER_WAY:
-            self._room.clear()
-
-        def reply(verdict: Verdict | None) -> None:
-            self._under_way -= 1
-            self._room.set()
-            self._settled.set()
-            try:
-                outcome = carried_out(verdict)
-                self._give(outcome.stream, outcome.seq)
-                self._session.settled(expected, outcome.seq, outcome.time, outcome.ordinal)
-            except Problem as problem:
-                self._session.failed(expected, problem)
-            self._wake.set()
-
-        try:
-            services.commander.start(command, reply)
-        except Problem as problem:
-            self._under_way -= 1
-            self._session.failed(expected, problem)
-
-    async def _mark(self, request: frames.Mark, members_count: int) -> None:
-        await self._catch_up()
-        kind: MarkKind = "read" if isinstance(request, frames.Read) else "delivered"
-        await writes.markable(self._services, self.user, request.chat, request.up_to)
-
-        def settled(_: int, result: Done | Problem) -> None:
-            if isinstance(result, Problem):
-                self._session.error(request.id, result)
-            else:
-                outcome = result.outcome
-                self._give(outcome.stream, outcome.seq)
-                self._session.acknowledge(
-                    frames.Ack(
-                        chat=request.chat,
-                        seq=outcome.seq,
-                        time=outcome.time,
-                        position=result.position,
-                        id=request.id,
-                        up_to=request.up_to,
-                    )
-                )
-            self._wake.set()
-
-        place = (self.user, request.chat, kind)
-        self._sockets.marks.mark(place, request.up_to, members_count, settled)
-
-    async def _catch_up(self, stream: str | None = None) -> None:
-        """Wait until the read models have what this connection was told: of one stream, where a
-        write looks at no other, or of all."""
-        given = self._given
-        if stream is not None:
-            given = OrderedDict((s, seq) for s, seq in given.items() if s == stream)
-        await self._services.progress.wait(given, CATCH_UP)
-
-    def _give(self, stream: str, seq: int) -> None:
-        self._given[stream] = max(seq, self._given.get(stream, 0))
-        self._given.move_to_end(stream)
-        if len(self._given) > REMEMBERED_POSITIONS:
-            self._given.popitem(last=False)
 
 
 def _advice() -> str:

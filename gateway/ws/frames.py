@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.forms import Content, Emoji, Form, FrameId, Id, Mentions, SendForm, Seq
+from projections.realtime.presence import Status
 from projections.views.shapes import Event
 
 #: A token is larger than any identity provider's, yet far below the limit of a frame.
@@ -66,6 +67,10 @@ class Typing(Form, frozen=True, tag_field="op", tag="typing"):
     on: bool
 
 
+class Presence(Form, frozen=True, tag_field="op", tag="presence"):
+    status: Status
+
+
 class Ping(Form, frozen=True, tag_field="op", tag="ping"):
     pass
 
@@ -73,7 +78,7 @@ class Ping(Form, frozen=True, tag_field="op", tag="ping"):
 Write = Send | Edit | Delete | React
 Mark = Read | Delivered
 InChat = Write | Mark | Typing
-Request = Auth | InChat
+Request = Auth | Presence | InChat
 ClientFrame = Hello | Request | Ping
 
 
@@ -128,11 +133,16 @@ class TypingShown(msgspec.Struct, frozen=True, tag_field="op", tag="typing"):
     on: bool
 
 
+class PresenceShown(msgspec.Struct, frozen=True, tag_field="op", tag="presence"):
+    user: str
+    status: Status
+
+
 class Pong(msgspec.Struct, frozen=True, tag_field="op", tag="pong"):
     pass
 
 
-ServerFrame = Welcome | Renewed | Ack | Error | Reset | TypingShown | Pong
+ServerFrame = Welcome | Renewed | Ack | Error | Reset | TypingShown | PresenceShown | Pong
 
 encode = msgspec.json.Encoder().encode
 PONG = encode(Pong())

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Kind = Literal["event", "receipt", "typing", "profile", "membership"]
+Kind = Literal["event", "receipt", "typing", "presence", "profile", "membership"]
 
 
 class RealtimeError(Exception):
@@ -24,7 +24,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     in or out, and `command` and the fields after it make the acknowledgement of the one who wrote.
     For `message.hidden`, `chat` and `message` say which. A membership has no frame: it tells in the
     channel of a user that the event `seq` of this `type` let them into `chat`, or out. For the
-    other kinds `user` is who it is about, and `up_to` how far a mark has come.
+    other kinds `user` is who it is about, and `up_to` how far a mark has come. What a user tells of
+    themself, presence and profile, comes in many channels under one `seq`.
     """
 
     channel: str

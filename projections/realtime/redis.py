@@ -7,29 +7,22 @@ what was published meanwhile would be missed in silence.
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import structlog
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from projections.prefix import server_and_prefix
 from projections.realtime.port import (
     Interrupted,
     Listener,
     MailListener,
     Publication,
-    RealtimeError,
 )
+from projections.realtime.redis_line import ANSWERS_WITHIN, Command, Line, pool_and_prefix
 
 log = structlog.get_logger()
 
-#: Seconds in which the server answers, or the connection is given up.
-ANSWERS_WITHIN = 2.0
 #: Seconds of quiet after which the server is asked whether it is still there.
 PING_EVERY = 2.0
 #: Seconds between attempts to connect.
@@ -37,13 +30,9 @@ AGAIN_AFTER = 0.2
 #: Commands sent in one go.
 PIPELINE = 1000
 
-_FAILURES = (RedisError, OSError, TimeoutError)
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Publication).decode
 _decode_mail = msgspec.msgpack.Decoder(list[bytes]).decode
-
-Command = tuple[str | bytes, ...]
 
 
 class RedisRealtime:
@@ -52,19 +41,8 @@ class RedisRealtime:
         Raises:
             ValueError: the URL is wrong.
         """
-        server, self._prefix = server_and_prefix(url)
-        if "db" in parse_qs(urlsplit(url).query):
-            raise ValueError("a Redis URL names no database: it is always 0")
-        pool = ConnectionPool.from_url(
-            server,
-            db=0,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            # Bounds are set here, around whole exchanges.
-            socket_timeout=None,
-            socket_connect_timeout=ANSWERS_WITHIN,
-        )
-        self._line = _Line(pool)
+        pool, self._prefix = pool_and_prefix(url)
+        self._line = Line(pool)
         self._ear = _Ear(pool)
 
     async def publish(self, publications: Sequence[Publication]) -> None:
@@ -103,34 +81,6 @@ class RedisRealtime:
 
     def _name(self, channel: str) -> bytes:
         return f"{self._prefix}:{channel}".encode()
-
-
-class _Line:
-    """The connection that commands go out on, those of one caller after those of another."""
-
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-        self._free = asyncio.Lock()
-
-    async def send(self, commands: Sequence[Command]) -> None:
-        connection = self._connection
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN), self._free:
-                try:
-                    await connection.connect()  # type: ignore[no-untyped-call]
-                    packed = connection.pack_commands(commands)
-                    await connection.send_packed_command(packed, check_health=False)
-                    for _ in commands:
-                        await connection.read_response()
-                except BaseException:
-                    # An answer that was not read would be taken for one to the next command.
-                    await connection.disconnect(nowait=True)
-                    raise
-        except _FAILURES as error:
-            raise RealtimeError(f"Redis: {error!r}") from error
-
-    async def close(self) -> None:
-        await self._connection.disconnect(nowait=True)
 
 
 class _Ear:

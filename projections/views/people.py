@@ -148,6 +148,14 @@ def _words(query: str) -> Sequence[str]:
     return (*words, *([] if prefix is None else [prefix]))[:MAX_WORDS]
 
 
+async def sharing_with(reading: Reading, user: str, others: Sequence[str]) -> set[str]:
+    """Those of the others who are in a chat with the user now."""
+    people = [user, *others]
+    scans = [Scan((one,), along="by_user") for one in people]
+    own, *theirs = [{m.chat for m in ms} for ms in await reading.scan(MEMBERSHIPS, scans)]
+    return {other for other, chats in zip(others, theirs, strict=True) if own & chats}
+
+
 async def sharing(reading: Reading, user: str) -> set[str]:
     """Everyone who is in a chat with the user now, the user too if in any."""
     [own] = await reading.scan(MEMBERSHIPS, [Scan((user,), along="by_user")])

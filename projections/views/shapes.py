@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from domain.envelope import Basis
 from domain.events import ChatKind, History, MessageKind
 from domain.notifications import Kind as NotificationKind
+from projections.realtime.presence import Status as PresenceStatus
 
 T = TypeVar("T")
 
@@ -21,6 +22,11 @@ Place = tuple[str | int | bool, ...]
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Part of an answer. `erased` says that a field is null because its key was destroyed."""
+
+
+class Presence(Shape, frozen=True):
+    user: str
+    status: PresenceStatus
 
 
 class Listing(Shape, Generic[T], frozen=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ws import hub as hub_module
-from gateway.ws.hub import RECEIPTS_TO_ALL
+from gateway.ws.showing import RECEIPTS_TO_ALL
 from tests.contract.lobby import ROOM, SENTINEL, Lobby, live
 from tests.contract.views.world import World
 

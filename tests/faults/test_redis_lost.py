@@ -1,4 +1,4 @@
-"""Redis breaks under load: connections stand, and each is shown all, once, in order."""
+"""Redis breaks: connections stand, and each is shown all, once, in order. Presence comes back."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.ids import chat_stream
-from tests.servers.clients import Connection, connected, make_chat, register
+from tests.servers.clients import Connection, connected, make_chat, register, rest
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.redis import RedisServer
 
@@ -74,6 +74,42 @@ async def test_what_redis_loses_comes_later(
             # Who is let in afterwards hears it.
             new = await make_chat(server, "ann", "cid")
             await cid.event("chat.created", stream=chat_stream(new))
+    finally:
+        server.kill()
+        redis.stop()
+
+
+async def test_presence_is_lost_for_a_while(tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path / "redis").start()
+    environ = {**UNLIMITED, "HANSARD_REALTIME_URL": redis.url}
+    server = HansardServer(tmp_path / "data", environ).start()
+    try:
+        await register(server, "ann", "ben")
+        chat = await make_chat(server, "ann", "ben")
+        async with (
+            connected(server, "ann") as ann,
+            connected(server, "ben") as ben,
+            rest(server, "ben") as client,
+        ):
+            await ben.frame(lambda f: f["op"] == "presence" and f["status"] == "online")
+            redis.kill()
+            for answer in (
+                await client.get("/v1/presence", params={"users": "ann"}),
+                await client.put("/v1/me/presence", json={"status": "busy"}),
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+                assert answer.headers["retry-after"]
+            await ann.say("presence", status="busy")
+            sent = await ann.ask("send", chat=chat, kind="text", content="still there")
+            assert sent["op"] == "ack"
+            async with connected(server, "ann") as tab:
+                await tab.quiet()
+            await asyncio.to_thread(redis.start)
+            await ben.frame(lambda f: f["op"] == "presence" and f["status"] == "busy")
+            answer = await client.get("/v1/presence", params={"users": "ann,ben"})
+            assert [one["status"] for one in answer.json()["items"]] == ["busy", "online"]
+            for one in (ann, ben):
+                await one.quiet()
     finally:
         server.kill()
         redis.stop()

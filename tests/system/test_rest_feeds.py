@@ -141,7 +141,6 @@ async def test_unknown_paths_are_problems(server: HansardServer) -> None:
             "/v1/me/",
             "/v2/me",
             "/v1/media/x/y",
-            "/v1/presence",
             "/v1/audit/x",
             "/v1/ws",
         ):

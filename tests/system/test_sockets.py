@@ -253,11 +253,19 @@ async def test_typing_reaches_the_others(server: HansardServer) -> None:
 async def test_a_changed_name_is_told_to_those_one_talks_with(server: HansardServer) -> None:
     alice, bob, carol = await people(server, "alice", "bob", "carol")
     await make_chat(server, alice, bob)
+    await make_chat(server, alice, bob, kind="group", name="room")
     async with connected(server, bob) as other, connected(server, carol) as stranger:
         async with rest(server, alice) as client:
             await client.put("/v1/me", json={"name": "Alicia"})
-        profile = await other.frame(lambda f: f["op"] == "profile")
-        assert (profile["user"], profile["name"]) == (alice, "Alicia")
+            await client.put("/v1/me", json={"name": "Alice B."})
+            await client.put("/v1/me", json={"name": "Alice C."})
+        await other.frame(lambda f: f["op"] == "profile" and f["name"] == "Alice C.")
+        profiles = [frame for frame in other.frames if frame["op"] == "profile"]
+        assert {frame["user"] for frame in profiles} == {alice}
+        # Each is told once, though they share two chats.
+        names = [frame["name"] for frame in profiles]
+        assert (names[0], names[-1]) == ("Alicia", "Alice C.")
+        assert len(names) == len(set(names))
         await stranger.quiet()
         assert not any(f["op"] == "profile" for f in stranger.frames)
 
