@@ -31,6 +31,8 @@ from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
 from workers.store_watch import StoreWatch
 from workers.sweeper import Sweeper
+from workers.tools.logs import dropped_lines
+from workers.tracing import sending_spans
 
 Role = Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"]
 ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "notifier", "scheduler")
@@ -64,6 +66,9 @@ async def serve(
     if set(roles) == set(ALL) and is_shared(settings.log_url):
         await migrate_log(settings.log_url)
     async with contextlib.AsyncExitStack() as stack:
+        whole = set(roles) == set(ALL)
+        service = "hansard" if whole else "-".join(("hansard", *roles))
+        await stack.enter_async_context(sending_spans(service))
         core = await stack.enter_async_context(open_core(settings, secrets))
         if "decider" in roles and core.watch is not None:
             stack.enter_context(_caches(settings.cache_dir))
@@ -103,13 +108,27 @@ def _work(
     if "fanout" in roles:
         # Those who are connected to other processes count on what this one has left off at.
         anew = core.watch is None
-        fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
+        fanout = Fanout(
+            core.event_log,
+            core.realtime,
+            core.store,
+            core.vault,
+            now,
+            anew=anew,
+            metrics=core.metrics,
+        )
         work.append(fanout.run())
     if "notifier" in roles:
         work.append(open_notifier(core, settings, secrets, told).run())
     if "scheduler" in roles:
         scheduler = Scheduler(
-            core.store, core.vault, core.commander, core.progress, core.settle, now
+            core.store,
+            core.vault,
+            core.commander,
+            core.progress,
+            core.settle,
+            now,
+            metrics=core.metrics,
         )
         sweeper = Sweeper(
             _objects(settings), core.store, core.vault, core.progress, core.settle, now
@@ -135,7 +154,7 @@ async def _gateway(
             progress=core.progress,
             commander=core.commander,
             authenticator=authenticator,
-            limiter=Limiter(settings.rates, counters),
+            limiter=Limiter(settings.rates, counters, registry=core.registry),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
@@ -185,6 +204,9 @@ def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) 
             problems=lambda: _problems(watch),
             connections=connections,
             told=lambda: told,
+            oldest=lambda: core.deciders.oldest,
+            dropped=dropped_lines,
+            registry=core.registry,
         )
 
     def lag() -> float:
@@ -198,6 +220,9 @@ def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) 
         waiting=lambda: core.deciders.waiting,
         connections=connections,
         told=lambda: told,
+        oldest=lambda: core.deciders.oldest,
+        dropped=dropped_lines,
+        registry=core.registry,
     )
 
 

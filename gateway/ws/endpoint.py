@@ -5,6 +5,7 @@ import contextlib
 import random
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
@@ -24,6 +25,7 @@ from gateway.services import Services
 from gateway.ws import frames, session
 from gateway.ws.marks import MarkKind, MarkWriter
 from gateway.ws.session import Expected, Session
+from gateway.ws.traffic import Passage, Traffic
 from gateway.ws.typing import TypingRelay
 from projections.progress import Behind, Stale
 from projections.realtime.port import Publication
@@ -55,6 +57,7 @@ class Sockets:
         self.services = services
         self.marks = MarkWriter(self._write_mark)
         self.typing = TypingRelay(services.hub.publish)
+        self.traffic = Traffic(services.health.registry)
         self._open: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +105,7 @@ class Socket:
         self._send = send
         self._authorization = authorization
         self._session = Session(self._services.positions.encode)
+        self._passage = Passage(sockets.traffic)
         self._principal: Principal | None = None
         self._attached = False
         self._wake = asyncio.Event()
@@ -185,6 +189,7 @@ class Socket:
             if self._attached:
                 self._services.hub.detach(self)
                 self._sockets.marks.flush(self.user)
+            self._passage.ended()
             self.finished.set()
             self._settled.set()
 
@@ -193,9 +198,11 @@ class Socket:
             await self._wake.wait()
             self._wake.clear()
             out, closing = self._session.take()
+            self._passage.sent(out)
             for frame in out:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
             if closing is not None:
+                self._passage.closed(closing.code)
                 await self._send(
                     {"type": "websocket.close", "code": closing.code, "reason": closing.reason}
                 )
@@ -205,6 +212,7 @@ class Socket:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
+                self._passage.closed(message["code"])
                 return
             text = message.get("text")
             if self._ending:
@@ -226,6 +234,7 @@ class Socket:
         request = self._session.receive(text)
         if request is None:
             return
+        self._passage.received(request)
         id = getattr(request, "id", None)
         try:
             if isinstance(request, frames.Hello):
@@ -278,6 +287,7 @@ class Socket:
             recovered=missed.recovered,
         )
         self._session.welcome(welcome, map(frames.event, missed.events), missed.heads)
+        self._passage.welcomed(self.user, welcome.session)
 
     async def _renew(self, auth: frames.Auth) -> None:
         try:
@@ -332,9 +342,10 @@ class Socket:
             case frames.Read() | frames.Delivered():
                 await self._mark(request, members_count)
             case frames.Send() | frames.Edit() | frames.Delete() | frames.React():
-                await self._start(request)
+                with self._passage.writing(request) as answered:
+                    await self._start(request, answered)
 
-    async def _start(self, request: frames.Write) -> None:
+    async def _start(self, request: frames.Write, answered: Callable[[], None]) -> None:
         """Send a write on its way; it is acknowledged when its verdict comes."""
         services, user, chat = self._services, self.user, request.chat
         match request:
@@ -380,6 +391,7 @@ class Socket:
                 self._session.settled(expected, outcome.seq, outcome.time, outcome.ordinal)
             except Problem as problem:
                 self._session.failed(expected, problem)
+            answered()
             self._wake.set()
 
         try:
@@ -387,6 +399,7 @@ class Socket:
         except Problem as problem:
             self._under_way -= 1
             self._session.failed(expected, problem)
+            answered()
 
     async def _mark(self, request: frames.Mark, members_count: int) -> None:
         await self._catch_up()

@@ -9,6 +9,7 @@ import structlog
 
 from domain.ids import chat_stream, split_stream, user_stream
 from gateway.contacts import Contacts
+from gateway.ws import traffic
 from gateway.ws.catch_up import CatchUp
 from gateway.ws.places import Place, Room
 from gateway.ws.receipts import newly_covered
@@ -277,6 +278,8 @@ class Hub:
             if place.has_hole:
                 self._catch_up.need(stream)
             return
+        if published.traceparent:
+            traffic.delivered(published)
         if room is None:
             user = split_stream(stream)[1]
             self._note(published, user)

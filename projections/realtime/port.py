@@ -24,7 +24,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     in or out, and `command` and the fields after it make the acknowledgement of the one who wrote.
     For `message.hidden`, `chat` and `message` say which. A membership has no frame: it tells in the
     channel of a user that the event `seq` of this `type` let them into `chat`, or out. For the
-    other kinds `user` is who it is about, and `up_to` how far a mark has come.
+    other kinds `user` is who it is about, and `up_to` how far a mark has come. `traceparent` is
+    that of an event that is traced.
     """
 
     channel: str
@@ -42,6 +43,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ordinal: int | None = None
     user: str = ""
     up_to: int = 0
+    traceparent: str = ""
 
 
 #: They return at once and raise nothing.

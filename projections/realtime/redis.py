@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from projections.prefix import server_and_prefix
+from projections.realtime.losses import Losses
 from projections.realtime.port import (
     Interrupted,
     Listener,
@@ -47,7 +48,7 @@ Command = tuple[str | bytes, ...]
 
 
 class RedisRealtime:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, losses: Losses) -> None:
         """
         Raises:
             ValueError: the URL is wrong.
@@ -64,8 +65,8 @@ class RedisRealtime:
             socket_timeout=None,
             socket_connect_timeout=ANSWERS_WITHIN,
         )
-        self._line = _Line(pool)
-        self._ear = _Ear(pool)
+        self._line = _Line(pool, losses)
+        self._ear = _Ear(pool, losses)
 
     async def publish(self, publications: Sequence[Publication]) -> None:
         commands = [("PUBLISH", self._name(p.channel), _encode(p)) for p in publications]
@@ -108,7 +109,8 @@ class RedisRealtime:
 class _Line:
     """The connection that commands go out on, those of one caller after those of another."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, losses: Losses) -> None:
+        self._failures = losses.failures
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
         self._free = asyncio.Lock()
 
@@ -127,6 +129,7 @@ class _Line:
                     await connection.disconnect(nowait=True)
                     raise
         except _FAILURES as error:
+            self._failures.inc()
             raise RealtimeError(f"Redis: {error!r}") from error
 
     async def close(self) -> None:
@@ -140,7 +143,8 @@ class _Ear:
     there is no connection, and nobody waits for one.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, losses: Losses) -> None:
+        self._interruptions = losses.interruptions
         self.hearers: dict[bytes, Any] = {}
         self.otherwise: Any = None
         self.interrupted: list[Interrupted] = []
@@ -192,6 +196,7 @@ class _Ear:
                     group.create_task(self._hear(connection))
                     group.create_task(self._ask(connection))
             except* Exception as errors:
+                self._interruptions.inc()
                 log.warning("realtime_interrupted", error=repr(errors.exceptions[0]))
             finally:
                 await connection.disconnect(nowait=True)
