@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 import structlog
@@ -49,7 +50,7 @@ class Follower:
         self._oldest.clear()
         for kind in set(map(_kind, partitions)):
             lag = self._metrics.lag.labels(self._work, kind)
-            lag.set_function(lambda kind=kind: self._lag(kind))
+            lag.set_function(partial(self._lag, kind))
 
     @contextmanager
     def batch(self, batch: LogBatch) -> Iterator[Sequence[Envelope]]:

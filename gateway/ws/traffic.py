@@ -133,7 +133,11 @@ class Passage:
 def delivered(published: Publication) -> None:
     """Mark in its trace that an event has come to the connections that are shown it."""
     parent = published.traceparent
-    place = {"stream": published.channel, "seq": published.seq, "command": published.command}
+    place: dict[str, str | int] = {
+        "stream": published.channel,
+        "seq": published.seq,
+        "command": published.command,
+    }
     begin(tracer, f"deliver {published.type}", parent, SpanKind.CONSUMER, **place).end()
     log.debug("delivered", trace_id=trace_id(parent), **place)
 

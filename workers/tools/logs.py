@@ -6,11 +6,12 @@ and of an exception its class.
 
 import atexit
 import logging
+import os
 import sys
 import threading
 from collections import deque
 from collections.abc import MutableMapping
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -30,9 +31,11 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 class LineWriter:
     """Writes lines in a thread of its own: whoever logs never waits for the one that reads them."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, file: int) -> None:
+        """`file` is a descriptor: a thread that waits for its reader in Python's own buffers would
+        make the end of the process fail."""
         self.dropped = 0
-        self._stream = stream
+        self._file = file
         self._waiting: deque[bytes] = deque()
         self._arrived = threading.Event()
         self._ending = threading.Event()
@@ -62,12 +65,17 @@ class LineWriter:
             self._arrived.clear()
             lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                self._stream.write(b"".join(lines))
-                self._stream.flush()
-            except (OSError, ValueError):
+                _write(self._file, b"".join(lines))
+            except OSError:
                 # Nobody takes them any more.
                 self.dropped += len(lines)
             self._ending.wait(GATHER)
+
+
+def _write(file: int, text: bytes) -> None:
+    rest = memoryview(text)
+    while rest:
+        rest = rest[os.write(file, rest) :]
 
 
 class _ToStructlog(logging.Handler):
@@ -86,7 +94,7 @@ class _ToStructlog(logging.Handler):
 
 def configure(level: str, stream: TextIO) -> None:
     """Log to the stream from this level on (`debug`, `info`, `warning` or `error`)."""
-    writer = LineWriter(stream.buffer)
+    writer = LineWriter(stream.fileno())
     atexit.register(writer.close)
     structlog.configure(
         processors=[
