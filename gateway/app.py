@@ -1,6 +1,6 @@
 """The application: all routes, and what surrounds them."""
 
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from fastapi import FastAPI
@@ -82,10 +82,22 @@ EXPOSED_HEADERS = (
     "Location",
 )
 
+#: The framework's own spans would hold what is searched for, and its logs what was said.
+OWN_TELEMETRY: dict[str, Any] = {
+    "telemetry": {"tracing": False, "metrics": False, "logs": False},
+}
+
 
 def create_worker_app(process: Health) -> FastAPI:
     """What every process tells of itself, for those that serve nothing else."""
-    app = FastAPI(title="Hansard", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Hansard",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        **OWN_TELEMETRY,
+    )
     app.state.health = process
     app.state.metrics = Metrics(process)
     app.include_router(health.router)
@@ -101,6 +113,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        **OWN_TELEMETRY,
     )
     app.state.services = services
     app.state.health = services.health

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Literal
 
+from prometheus_client import disable_created_metrics
+
 from domain.instants import to_millis
 from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
@@ -65,6 +67,8 @@ async def serve(
     secrets = open_secrets(settings)
     if set(roles) == set(ALL) and is_shared(settings.log_url):
         await migrate_log(settings.log_url)
+    # Of each counter and histogram, when it was made: nobody asks for that.
+    disable_created_metrics()
     async with contextlib.AsyncExitStack() as stack:
         whole = set(roles) == set(ALL)
         service = "hansard" if whole else "-".join(("hansard", *roles))

@@ -43,6 +43,8 @@ async def spans(collector: Collector, trace: str, *names: str) -> dict[str, Span
     await until(are_there)
     found = {span.name: span for span in collector.of(trace)}
     assert len(found) == len(collector.of(trace)), "a span came twice"
+    # The libraries make none, which would hold paths and queries.
+    assert all(span.scope.startswith("hansard.") for span in collector.spans)
     return found
 
 

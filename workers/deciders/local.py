@@ -13,6 +13,7 @@ from workers.deciders.group import MAX_GROUP, GroupDecider
 from workers.deciders.observer import Observer
 from workers.deciders.port import Overloaded, Reply
 from workers.log.port import Ledger, LogError
+from workers.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -40,7 +41,8 @@ class LocalDecider:
         self, ledger: Ledger, clock: Callable[[], int], observer: Observer | None = None
     ) -> None:
         """`clock` gives milliseconds since 1970."""
-        self._group = GroupDecider(ledger, clock, observer)
+        self._observer = observer or Observer(Metrics(), clock)
+        self._group = GroupDecider(ledger, clock, self._observer)
         self._under_way: Sequence[_Waiting] = ()
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
@@ -66,14 +68,18 @@ class LocalDecider:
 
     async def decide(self) -> None:
         try:
-            while True:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._waiting:
-                    if await asyncio.shield(self._next_group()) >= BUSY:
-                        await asyncio.sleep(GATHER)
+            with self._observer.holding():
+                await self._decide_all()
         finally:
             await self.drain()
+
+    async def _decide_all(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                if await asyncio.shield(self._next_group()) >= BUSY:
+                    await asyncio.sleep(GATHER)
 
     async def drain(self) -> None:
         while await self._next_group():
