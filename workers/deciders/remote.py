@@ -7,6 +7,7 @@ once more, which receipts make harmless; after ten seconds its outcome is unknow
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from uuid import uuid4
 
 import msgspec
@@ -118,7 +119,8 @@ class RemoteDeciders:
         await self._commands.close()
 
     def _put(self, number: int, command: Command) -> None:
-        task = asyncio.create_task(self._append(number, command))
+        # Not in the asker's context: the first one starts what lives on, under the asker's name.
+        task = asyncio.create_task(self._append(number, command), context=Context())
         self._putting.add(task)
         task.add_done_callback(self._putting.discard)
 
