@@ -1,16 +1,13 @@
 """The application: all routes, and what surrounds them."""
 
-import time
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain import asyncapi
 from gateway import openapi, problems
@@ -38,11 +35,11 @@ from gateway.http import (
     search,
     users,
 )
-from gateway.http.dependencies import ANSWER_HEADERS
 from gateway.lookups import Lookups
 from gateway.metrics import Metrics
 from gateway.problems import Problem, problem_response
 from gateway.services import Health, Services
+from gateway.surround import Surround
 from gateway.ws.endpoint import Sockets
 from projections.audit.record import RecordError
 from projections.keyring.port import KeyringError
@@ -88,10 +85,22 @@ EXPOSED_HEADERS = (
     "Location",
 )
 
+#: The framework's own spans would hold what is searched for, and its logs what was said.
+OWN_TELEMETRY: dict[str, Any] = {
+    "telemetry": {"tracing": False, "metrics": False, "logs": False},
+}
+
 
 def create_worker_app(process: Health) -> FastAPI:
     """What every process tells of itself, for those that serve nothing else."""
-    app = FastAPI(title="Hansard", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Hansard",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        **OWN_TELEMETRY,
+    )
     app.state.health = process
     app.state.metrics = Metrics(process)
     app.include_router(health.router)
@@ -107,6 +116,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        **OWN_TELEMETRY,
     )
     app.state.services = services
     app.state.health = services.health
@@ -135,6 +145,8 @@ def create_app(services: Services) -> FastAPI:
                 "Content-Type",
                 "Idempotency-Key",
                 "Hansard-Position",
+                "X-Request-Id",
+                "Traceparent",
             ),
             expose_headers=EXPOSED_HEADERS,
         )
@@ -179,40 +191,3 @@ async def _on_unavailable(_: Request, __: Exception) -> Response:
     return problem_response(
         Problem("unavailable", "The data can't be reached now.", headers={"Retry-After": "1"})
     )
-
-
-class Surround:
-    """Gives each answer the headers that were laid down for it, and measures it.
-
-    WebSockets go straight to their endpoint: each layer in between would cost every frame.
-    """
-
-    def __init__(self, app: ASGIApp, metrics: Metrics, sockets: Sockets) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._sockets = sockets
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] == "/v1/ws":
-            await self._sockets(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        headers = scope[ANSWER_HEADERS] = MutableHeaders()
-        status = 500
-
-        async def surrounded(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *headers.raw]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, surrounded)
-        finally:
-            route = getattr(scope.get("route"), "path", "")
-            seconds = time.perf_counter() - started
-            self._metrics.answered(scope["method"], route, status, seconds)

@@ -14,6 +14,7 @@ from domain.ids import command_id, user_stream
 from domain.refusals import MESSAGE_DELETED, USER_ERASED
 from gateway.position import PositionCodec
 from gateway.problems import CODES, FieldError, Problem
+from gateway.trail import TRAIL
 from projections.vault import KeyDestroyed, Vault
 
 Reply = Callable[[Verdict | None], None]
@@ -113,6 +114,7 @@ class Commander:
         if sealable:
             sealed = self._vault.seal(key, stream, command, sealable)
             action = msgspec.structs.replace(action, **sealed)
+        trail = TRAIL.get()
         return c.Command(
             id=command,
             digest=digest,
@@ -122,6 +124,7 @@ class Commander:
             action=action,
             rights=rights,
             basis=tuple(basis),
+            traceparent=trail.traceparent if trail is not None else None,
         )
 
     def start(self, command: c.Command, reply: Reply) -> None:
@@ -130,6 +133,9 @@ class Commander:
         Raises:
             Problem: `unavailable` when too many commands wait.
         """
+        trail = TRAIL.get()
+        if trail is not None:
+            trail.commands.append(command.id)
         try:
             self._decide(command, reply)
         except Busy as error:

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import Storage
+from prometheus_client import CollectorRegistry, Counter
 
 from gateway.shared_counters import SharedCounters
 
@@ -62,7 +63,14 @@ class Limiter:
         storage: Storage,
         *,
         clock: Callable[[], float] = time.time,
+        registry: CollectorRegistry | None = None,
     ) -> None:
+        self._refused = Counter(
+            "hansard_rate_limited",
+            "Requests and frames refused by a rate limit.",
+            ("kind",),
+            registry=registry,
+        )
         self._rates = {
             kind: (rate.amount, rate.get_expiry())
             for kind, text in rates.items()
@@ -89,6 +97,8 @@ class Limiter:
             ends_in = await self._storage.get_expiry(counter) - self._clock()
         reset = min(max(math.ceil(ends_in), 1), window)
         allowed = used <= limit
+        if not allowed:
+            self._refused.labels(kind).inc()
         return Verdict(
             allowed=allowed,
             limit=limit,

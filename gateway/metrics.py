@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -13,15 +13,15 @@ from gateway.services import Health
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
+METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class Metrics:
-    """The measurements of one application; each has its own registry."""
+    """What every process measures, and its exposition with what its parts have registered."""
 
     def __init__(self, health: Health) -> None:
-        self._registry = CollectorRegistry()
+        self._registry = health.registry
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._registry.register(_State(health))
@@ -40,9 +40,8 @@ class Metrics:
         )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer. `route` is the path with its parameters' names."""
-        # A client may make up methods; every label value is kept for good.
-        method = method if method in _METHODS else "other"
+        """Count one answer. `method` is one of METHODS or `other`, `route` the path with its
+        parameters' names."""
         self._answers.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
@@ -82,10 +81,20 @@ class _State(Collector):
         for labels, number in health.told().items():
             told.add_metric(labels, number)
         yield told
+        yield CounterMetricFamily(
+            "hansard_log_lines_dropped",
+            "Log lines given up because what takes them was too slow.",
+            value=health.dropped(),
+        )
         yield GaugeMetricFamily(
             "hansard_commands_waiting",
-            "Commands waiting for the decider.",
+            "Commands of this process without a reply.",
             value=health.waiting(),
+        )
+        yield GaugeMetricFamily(
+            "hansard_commands_waiting_seconds",
+            "Time for which the oldest of them has waited.",
+            value=health.oldest(),
         )
         yield GaugeMetricFamily(
             "hansard_websocket_connections",

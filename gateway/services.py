@@ -7,6 +7,8 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from prometheus_client import CollectorRegistry
+
 from gateway.auth import Authenticator
 from gateway.commander import Commander
 from gateway.contacts import Contacts
@@ -44,8 +46,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Health:
-    """How the process is; each function answers at once. Ages are in seconds. `told` counts what
-    became of notifications, by channel and outcome."""
+    """How the process is; each function answers at once. Ages are in seconds. `waiting` commands
+    have no reply, the `oldest` for so long; `told` counts what became of notifications, by channel
+    and outcome, and `dropped` log lines. In `registry` is what its parts measure."""
 
     stale: Callable[[], Sequence[str]]
     behind: Callable[[], int]
@@ -54,6 +57,9 @@ class Health:
     problems: Callable[[], Sequence[str]] = field(default=lambda: ())
     connections: Callable[[], int] = field(default=lambda: 0)
     told: Callable[[], Mapping[tuple[str, str], int]] = field(default=lambda: {})
+    oldest: Callable[[], float] = field(default=lambda: 0.0)
+    dropped: Callable[[], int] = field(default=lambda: 0)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 @dataclass(frozen=True)

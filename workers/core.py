@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+
 from domain.commands import Command
 from domain.decider import Verdict
 from domain.instants import from_millis
@@ -30,6 +32,7 @@ from workers.deciders.port import Deciders, Overloaded
 from workers.keys import KeyDestroyer
 from workers.log import is_shared, open_log
 from workers.log.port import EventLog, LogError
+from workers.metrics import Metrics
 from workers.projector import Projector
 from workers.secrets_file import Secrets
 from workers.settings import Settings, StartRefused
@@ -59,7 +62,8 @@ def now() -> str:
 @dataclass(frozen=True)
 class Core:
     """`reach` waits until the read models hold the log up to these positions, `settle` until they
-    hold all that it holds now. `watch` sees what other processes write; null where none does."""
+    hold all that it holds now. `watch` sees what other processes write; null where none does. In
+    `registry` is what all parts measure."""
 
     event_log: EventLog
     store: ReadStore
@@ -70,6 +74,8 @@ class Core:
     engine: Engine
     projector: Projector
     watch: StoreWatch | None
+    registry: CollectorRegistry
+    metrics: Metrics
     deciders: Deciders
     positions: PositionCodec
     commander: Commander
@@ -88,6 +94,8 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     shared = is_shared(settings.log_url)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
     async with contextlib.AsyncExitStack() as stack:
         if not shared:
             stack.enter_context(DataLock(settings.data_dir))
@@ -99,9 +107,11 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
             store = await open_store(settings.store_url, COLLECTIONS)
             stack.push_async_callback(store.close)
             await store.bind(event_log.identity)
-            realtime = open_realtime(settings.realtime_url)
+            realtime = open_realtime(settings.realtime_url, registry)
             stack.push_async_callback(realtime.close)
-            deciders = await open_deciders(settings, event_log, realtime, store, now_millis)
+            deciders = await open_deciders(
+                settings, event_log, realtime, store, now_millis, metrics
+            )
             stack.push_async_callback(deciders.close)
         except _NOT_OPENED as error:
             raise StartRefused(str(error)) from error
@@ -110,7 +120,7 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
         engine = Engine(store, vault, progress)
         keys = KeyDestroyer(store, keyring, vault)
         await keys.start()
-        projector = Projector(event_log, engine, keys)
+        projector = Projector(event_log, engine, keys, metrics)
         watch = StoreWatch(event_log, store, progress) if shared else None
         reach = watch.reach if watch is not None else projector.reach
         positions = PositionCodec(event_log.identity, secrets.master_key)
@@ -129,6 +139,8 @@ async def open_core(settings: Settings, secrets: Secrets) -> AsyncIterator[Core]
                 engine=engine,
                 projector=projector,
                 watch=watch,
+                registry=registry,
+                metrics=metrics,
                 deciders=deciders,
                 positions=positions,
                 commander=commander,

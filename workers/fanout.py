@@ -21,7 +21,9 @@ from projections.realtime.port import Publication, Realtime, RealtimeError
 from projections.store.port import Batch, ReadStore, StoreError
 from projections.vault import Vault
 from projections.views.circles import circles
+from workers.following import Follower
 from workers.log.port import EventLog, LogError
+from workers.metrics import Metrics
 from workers.shares import RETRY, follow_shares
 
 log = structlog.get_logger()
@@ -57,6 +59,7 @@ class Fanout:
         clock: Callable[[], str],
         *,
         anew: bool,
+        metrics: Metrics | None = None,
     ) -> None:
         """`anew` says that nobody can have been connected before: it begins at the log's end."""
         self._log = event_log.reader()
@@ -66,12 +69,14 @@ class Fanout:
         self._clock = clock
         self._anew = anew
         self._at: dict[str, int] = {}
+        self._follower = Follower("fanout", "published", metrics or Metrics())
 
     async def run(self) -> None:
         """Publish until cancelled."""
         await follow_shares(self._log, "fanout", self._begin, self._follow)
 
     async def _begin(self, share: Sequence[str]) -> None:
+        self._follower.share(share)
         if self._anew:
             self._at = {partition: self._log.end(partition) for partition in share}
             return
@@ -91,7 +96,8 @@ class Fanout:
             try:
                 await self._log.wait(partition, at)
                 batch = await self._log.read(partition, at, BATCH)
-                await self._realtime.publish(await self.frames(batch.events))
+                with self._follower.batch(batch) as events:
+                    await self._realtime.publish(await self.frames(events))
                 at = batch.end
                 if time.monotonic() - kept_at >= CHECKPOINT:
                     kept_at = time.monotonic()
@@ -163,6 +169,7 @@ class Fanout:
             digest=envelope.commanddigest,
             time=envelope.time,
             ordinal=sent.ordinal if sent is not None else None,
+            traceparent=envelope.traceparent or "",
         )
 
     def _shown(self, envelope: Envelope, data: e.Event) -> bytes:

@@ -12,8 +12,10 @@ from projections.dead_letters import DeadLetter
 from projections.engine import Engine
 from projections.keyring.port import KeyringError
 from projections.store.port import StoreError
+from workers.following import Follower
 from workers.keys import KeyDestroyer
 from workers.log.port import EventLog, LogError
+from workers.metrics import Metrics
 from workers.shares import RETRY, follow_shares
 
 log = structlog.get_logger()
@@ -36,7 +38,14 @@ class Projector:
     older document never replaces a newer one.
     """
 
-    def __init__(self, event_log: EventLog, engine: Engine, keys: KeyDestroyer) -> None:
+    def __init__(
+        self,
+        event_log: EventLog,
+        engine: Engine,
+        keys: KeyDestroyer,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._follower = Follower("projector", "projected", metrics or Metrics())
         self._log = event_log.reader()
         self._engine = engine
         self._keys = keys
@@ -89,6 +98,7 @@ class Projector:
         self._reached = await self._engine.start()
         await self._keys.start()
         self._share, self._begun = share, frozenset(share)
+        self._follower.share(share)
         self._applying.clear()
         await self._tell()
         log.debug("projector_share", partitions=len(share))
@@ -109,7 +119,8 @@ class Projector:
                     batch = await self._log.read(partition, after, BATCH)
                     if batch.events:
                         self._applying[partition] = batch.events[0].time
-                    await self._engine.apply(batch)
+                    with self._follower.batch(batch):
+                        await self._engine.apply(batch)
                 await self._keys.apply(batch.events)
                 self._applying.pop(partition, None)
                 self._reached[partition] = batch.end

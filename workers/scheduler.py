@@ -30,6 +30,7 @@ from projections.store.port import Key, ReadStore, Scan, StoreError
 from projections.vault import Vault
 from projections.views.reading import Reading
 from workers.log.port import LogError
+from workers.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Scheduler:
         progress: Progress,
         settle: Callable[[], Awaitable[None]],
         clock: Callable[[], str],
+        metrics: Metrics | None = None,
     ) -> None:
         """`settle` returns once the read models hold all that the log held when it was called.
         `clock` gives the present instant."""
@@ -67,6 +69,7 @@ class Scheduler:
         self._progress = progress
         self._settle = settle
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._aside: dict[Key, str] = {}
 
     async def run(self) -> None:
@@ -101,11 +104,19 @@ class Scheduler:
         scan = Scan((), below=f"{now}~", limit=BATCH + len(self._aside))
         [schedules] = await self._store.scan(SCHEDULES, [scan._replace(along="due")])
         [messages] = await self._store.scan(MESSAGES, [scan._replace(along="ending")])
+        self._late("schedule", schedules[0].due if schedules else None)
+        self._late("expiry", messages[0].expiring if messages else None)
         due = [s for s in schedules if SCHEDULES.key_of(s) not in self._aside][:BATCH]
         over = [m for m in messages if MESSAGES.key_of(m) not in self._aside][:BATCH]
         keys = [*map(SCHEDULES.key_of, due), *map(MESSAGES.key_of, over)]
         self._aside |= dict.fromkeys(keys, instants.later(now, RETRY))
         return due, over
+
+    def _late(self, kind: str, due: str | None) -> None:
+        self._metrics.scheduler_lag.labels(kind).set(self._seconds_since(due) if due else 0)
+
+    def _seconds_since(self, due: str) -> float:
+        return (instants.to_millis(self._clock()) - instants.to_millis(due)) / 1000
 
     async def _until_next(self) -> float:
         """Seconds until the next thing is due, or until the store is to be asked again."""
@@ -172,6 +183,8 @@ class Scheduler:
             seq = await self._sent_before(schedule)
             refusal = problem.code if seq is None else None
             return c.FireSchedule(schedule=schedule.schedule, seq=seq, refusal=refusal)
+        if not done.replayed:
+            self._metrics.lateness.observe(self._seconds_since(schedule.due))
         return c.FireSchedule(schedule=schedule.schedule, seq=done.outcome.seq)
 
     async def _message(self, schedule: Schedule) -> c.Command:

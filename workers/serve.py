@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from prometheus_client import disable_created_metrics
+
 from domain.instants import to_millis
 from gateway.app import create_app, create_worker_app
 from gateway.auth import Authenticator, JwksKeys, Keys, SharedSecret
@@ -35,6 +37,8 @@ from workers.secrets_file import Secrets, make_data_folder, open_secrets
 from workers.settings import Settings, StartRefused
 from workers.store_watch import StoreWatch
 from workers.sweeper import Sweeper
+from workers.tools.logs import dropped_lines
+from workers.tracing import sending_spans
 
 Role = Literal["gateway", "decider", "projector", "fanout", "notifier", "scheduler"]
 ALL: tuple[Role, ...] = ("gateway", "decider", "projector", "fanout", "notifier", "scheduler")
@@ -67,7 +71,12 @@ async def serve(
     secrets = open_secrets(settings)
     if set(roles) == set(ALL) and is_shared(settings.log_url):
         await migrate_log(settings.log_url)
+    # Of each counter and histogram, when it was made: nobody asks for that.
+    disable_created_metrics()
     async with contextlib.AsyncExitStack() as stack:
+        whole = set(roles) == set(ALL)
+        service = "hansard" if whole else "-".join(("hansard", *roles))
+        await stack.enter_async_context(sending_spans(service))
         core = await stack.enter_async_context(open_core(settings, secrets))
         if "decider" in roles and core.watch is not None:
             stack.enter_context(_caches(settings.cache_dir))
@@ -107,13 +116,27 @@ def _work(
     if "fanout" in roles:
         # Those who are connected to other processes count on what this one has left off at.
         anew = core.watch is None
-        fanout = Fanout(core.event_log, core.realtime, core.store, core.vault, now, anew=anew)
+        fanout = Fanout(
+            core.event_log,
+            core.realtime,
+            core.store,
+            core.vault,
+            now,
+            anew=anew,
+            metrics=core.metrics,
+        )
         work.append(fanout.run())
     if "notifier" in roles:
         work.append(open_notifier(core, settings, secrets, told).run())
     if "scheduler" in roles:
         scheduler = Scheduler(
-            core.store, core.vault, core.commander, core.progress, core.settle, now
+            core.store,
+            core.vault,
+            core.commander,
+            core.progress,
+            core.settle,
+            now,
+            metrics=core.metrics,
         )
         sweeper = Sweeper(
             _objects(settings), core.store, core.vault, core.progress, core.settle, now
@@ -141,7 +164,7 @@ async def _gateway(
             progress=core.progress,
             commander=core.commander,
             authenticator=authenticator,
-            limiter=Limiter(settings.rates, counters),
+            limiter=Limiter(settings.rates, counters, registry=core.registry),
             positions=core.positions,
             cursors=CursorCodec(hmac.digest(secrets.master_key, b"cursors", "sha256")),
             links=LinkCodec(hmac.digest(secrets.master_key, b"links", "sha256")),
@@ -193,6 +216,9 @@ def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) 
             problems=lambda: _problems(watch),
             connections=connections,
             told=lambda: told,
+            oldest=lambda: core.deciders.oldest,
+            dropped=dropped_lines,
+            registry=core.registry,
         )
 
     def lag() -> float:
@@ -206,6 +232,9 @@ def _health(core: Core, told: Told, connections: Callable[[], int] = lambda: 0) 
         waiting=lambda: core.deciders.waiting,
         connections=connections,
         told=lambda: told,
+        oldest=lambda: core.deciders.oldest,
+        dropped=dropped_lines,
+        registry=core.registry,
     )
 
 

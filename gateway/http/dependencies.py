@@ -19,6 +19,7 @@ from gateway.limits import Kind, client_address, is_within
 from gateway.lookups import Lookups
 from gateway.problems import Problem, invalid_request
 from gateway.services import Services
+from gateway.trail import TRAIL
 from projections.views.reading import NotFound, Reading
 
 #: The largest body of a request, in bytes.
@@ -47,6 +48,8 @@ class Call:
         self.services = services_of(request)
         self.lookups = cast(Lookups, request.app.state.lookups)
         self.user = user
+        if (trail := TRAIL.get()) is not None:
+            trail.user = user
         self.principal = principal
         self.scopes = principal.scopes if principal is not None else frozenset[str]()
         self.key = ""

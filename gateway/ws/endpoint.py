@@ -21,6 +21,7 @@ from gateway.ws import frames, session
 from gateway.ws.marks import MarkKind, MarkWriter
 from gateway.ws.requests import Requests
 from gateway.ws.session import Session
+from gateway.ws.traffic import Passage, Traffic
 from gateway.ws.typing import TypingRelay
 from projections.progress import Behind, Stale
 from projections.realtime.port import Publication
@@ -47,6 +48,7 @@ class Sockets:
         self.services = services
         self.marks = MarkWriter(self._write_mark)
         self.typing = TypingRelay(services.hub.publish)
+        self.traffic = Traffic(services.health.registry)
         self._open: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,8 +96,9 @@ class Socket:
         self._send = send
         self._authorization = authorization
         self._session = Session(self._services.positions.encode)
+        self._passage = Passage(sockets.traffic)
         self._requests = Requests(
-            self, self._session, self._services, sockets.marks, sockets.typing
+            self, self._session, self._services, sockets.marks, sockets.typing, self._passage
         )
         self._principal: Principal | None = None
         self._attached = False
@@ -183,6 +186,7 @@ class Socket:
             if self._attached:
                 self._services.hub.detach(self)
                 self._sockets.marks.flush(self.user)
+            self._passage.ended()
             self.finished.set()
             self._settled.set()
 
@@ -191,9 +195,11 @@ class Socket:
             await self._wake.wait()
             self._wake.clear()
             out, closing = self._session.take()
+            self._passage.sent(out)
             for frame in out:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
             if closing is not None:
+                self._passage.closed(closing.code)
                 await self._send(
                     {"type": "websocket.close", "code": closing.code, "reason": closing.reason}
                 )
@@ -203,6 +209,7 @@ class Socket:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
+                self._passage.closed(message["code"])
                 return
             text = message.get("text")
             if self._ending:
@@ -224,6 +231,7 @@ class Socket:
         request = self._session.receive(text)
         if request is None:
             return
+        self._passage.received(request)
         id = getattr(request, "id", None)
         try:
             if isinstance(request, frames.Hello):
@@ -278,6 +286,7 @@ class Socket:
         )
         self._session.welcome(welcome, map(frames.event, missed.events), missed.heads)
         self._requests.device = services.attendance.come(self.user)
+        self._passage.welcomed(self.user, welcome.session)
 
     async def _renew(self, auth: frames.Auth) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 from domain.commands import ScheduleMessage
@@ -17,6 +18,7 @@ from gateway.ws import frames
 from gateway.ws.attendance import Device
 from gateway.ws.marks import MarkKind, MarkWriter
 from gateway.ws.session import RATE, Expected, Session
+from gateway.ws.traffic import Passage
 from gateway.ws.typing import TypingRelay
 
 CATCH_UP = 2.0
@@ -51,6 +53,7 @@ class Requests:
         services: Services,
         marks: MarkWriter,
         typing: TypingRelay,
+        passage: Passage,
     ) -> None:
         """`device` is to be set before anything is asked for."""
         self._asker = asker
@@ -58,6 +61,7 @@ class Requests:
         self._services = services
         self._marks = marks
         self._typing = typing
+        self._passage = passage
         self.device: Device | None = None
         self._given: OrderedDict[str, int] = OrderedDict()
         self._turned_away = 0
@@ -96,9 +100,10 @@ class Requests:
             case frames.Read() | frames.Delivered():
                 await self._mark(request, members_count)
             case frames.Send() | frames.Edit() | frames.Delete() | frames.React():
-                await self._start(request)
+                with self._passage.writing(request) as answered:
+                    await self._start(request, answered)
 
-    async def _start(self, request: frames.Write) -> None:
+    async def _start(self, request: frames.Write, answered: Callable[[], None]) -> None:
         """Send a write on its way; it is acknowledged when its verdict comes."""
         services, user, chat = self._services, self._asker.user, request.chat
         match request:
@@ -143,6 +148,7 @@ class Requests:
                 self._session.settled(expected, outcome.seq, outcome.time, outcome.ordinal)
             except Problem as problem:
                 self._session.failed(expected, problem)
+            answered()
             self._asker.answered()
 
         try:
@@ -150,6 +156,7 @@ class Requests:
         except Problem as problem:
             self.under_way -= 1
             self._session.failed(expected, problem)
+            answered()
 
     async def _mark(self, request: frames.Mark, members_count: int) -> None:
         await self._catch_up()

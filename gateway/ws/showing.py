@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from domain.ids import chat_stream, split_stream
 from gateway.contacts import Contacts
+from gateway.ws import traffic
 from gateway.ws.house import House
 from gateway.ws.places import Room
 from gateway.ws.receipts import newly_covered
@@ -86,6 +87,8 @@ class Showing:
             if place.has_hole:
                 self._need(stream)
             return
+        if published.traceparent:
+            traffic.delivered(published)
         if not isinstance(place, Room):
             user = split_stream(stream)[1]
             self._note(published, user)

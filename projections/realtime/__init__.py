@@ -1,5 +1,8 @@
 """Live fan-out, and who is present."""
 
+from prometheus_client import CollectorRegistry
+
+from projections.realtime.losses import Losses
 from projections.realtime.memory import MemoryRealtime
 from projections.realtime.memory_presence import MemoryPresence
 from projections.realtime.port import Realtime
@@ -8,14 +11,15 @@ from projections.realtime.redis import RedisRealtime
 from projections.realtime.redis_presence import RedisPresence
 
 
-def open_realtime(url: str) -> Realtime:
-    """The realtime that a URL names; it connects when it is first used.
+def open_realtime(url: str, registry: CollectorRegistry | None = None) -> Realtime:
+    """The realtime that a URL names; it connects when it is first used. What it measures can be
+    seen in `registry`.
 
     Raises:
         ValueError: the URL names no kind of realtime.
     """
     if _is_redis(url):
-        return RedisRealtime(url)
+        return RedisRealtime(url, Losses(registry))
     return MemoryRealtime()
 
 

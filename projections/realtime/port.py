@@ -25,7 +25,8 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     For `message.hidden`, `chat` and `message` say which. A membership has no frame: it tells in the
     channel of a user that the event `seq` of this `type` let them into `chat`, or out. For the
     other kinds `user` is who it is about, and `up_to` how far a mark has come. What a user tells of
-    themself, presence and profile, comes in many channels under one `seq`.
+    themself, presence and profile, comes in many channels under one `seq`. `traceparent` is that of
+    an event that is traced.
     """
 
     channel: str
@@ -43,6 +44,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ordinal: int | None = None
     user: str = ""
     up_to: int = 0
+    traceparent: str = ""
 
 
 #: They return at once and raise nothing.

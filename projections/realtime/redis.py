@@ -13,11 +13,13 @@ import structlog
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 
+from projections.realtime.losses import Losses
 from projections.realtime.port import (
     Interrupted,
     Listener,
     MailListener,
     Publication,
+    RealtimeError,
 )
 from projections.realtime.redis_line import ANSWERS_WITHIN, Command, Line, pool_and_prefix
 
@@ -36,19 +38,20 @@ _decode_mail = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class RedisRealtime:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, losses: Losses) -> None:
         """
         Raises:
             ValueError: the URL is wrong.
         """
         pool, self._prefix = pool_and_prefix(url)
         self._line = Line(pool)
-        self._ear = _Ear(pool)
+        self._ear = _Ear(pool, losses)
+        self._failures = losses.failures
 
     async def publish(self, publications: Sequence[Publication]) -> None:
         commands = [("PUBLISH", self._name(p.channel), _encode(p)) for p in publications]
         for start in range(0, len(commands), PIPELINE):
-            await self._line.send(commands[start : start + PIPELINE])
+            await self._say(commands[start : start + PIPELINE])
 
     def listen(self, listener: Listener, interrupted: Interrupted) -> None:
         def hear(body: bytes) -> None:
@@ -64,7 +67,7 @@ class RedisRealtime:
         self._ear.shut([self._name(channel) for channel in channels])
 
     async def send(self, mailbox: str, messages: Sequence[bytes]) -> None:
-        await self._line.send([("PUBLISH", self._name(f"mail/{mailbox}"), _encode(messages))])
+        await self._say([("PUBLISH", self._name(f"mail/{mailbox}"), _encode(messages))])
 
     async def receive(self, mailbox: str, listener: MailListener, interrupted: Interrupted) -> None:
         def hear(body: bytes) -> None:
@@ -79,6 +82,13 @@ class RedisRealtime:
         await self._ear.close()
         await self._line.close()
 
+    async def _say(self, commands: Sequence[Command]) -> None:
+        try:
+            await self._line.send(commands)
+        except RealtimeError:
+            self._failures.inc()
+            raise
+
     def _name(self, channel: str) -> bytes:
         return f"{self._prefix}:{channel}".encode()
 
@@ -90,7 +100,8 @@ class _Ear:
     there is no connection, and nobody waits for one.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, losses: Losses) -> None:
+        self._interruptions = losses.interruptions
         self.hearers: dict[bytes, Any] = {}
         self.otherwise: Any = None
         self.interrupted: list[Interrupted] = []
@@ -142,6 +153,7 @@ class _Ear:
                     group.create_task(self._hear(connection))
                     group.create_task(self._ask(connection))
             except* Exception as errors:
+                self._interruptions.inc()
                 log.warning("realtime_interrupted", error=repr(errors.exceptions[0]))
             finally:
                 await connection.disconnect(nowait=True)

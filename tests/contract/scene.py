@@ -71,7 +71,15 @@ class Scene:
         commander = Commander(
             core.vault, decide or core.deciders.submit, core.positions, self.clock
         )
-        return Scheduler(core.store, core.vault, commander, core.progress, core.settle, self.clock)
+        return Scheduler(
+            core.store,
+            core.vault,
+            commander,
+            core.progress,
+            core.settle,
+            self.clock,
+            metrics=core.metrics,
+        )
 
     async def sweep(self) -> None:
         await self.core.settle()

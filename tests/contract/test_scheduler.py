@@ -46,6 +46,25 @@ async def test_what_is_due_is_sent_by_its_user_and_what_is_not_stays(scene: Scen
     assert [step.actor for step, _ in steps] == ["system", "system"]
 
 
+async def test_how_late_it_is_is_measured(scene: Scene) -> None:
+    schedule = await scene.schedule()
+    due = (await scene.schedules())[schedule].due
+
+    def value(name: str, **labels: str) -> float:
+        return scene.core.registry.get_sample_value(f"hansard_{name}", labels) or 0.0
+
+    scene.ahead = 2 * HOUR
+    late = (instants.to_millis(scene.clock()) - instants.to_millis(due)) / 1000
+    await scene.core.settle()
+    await scene.scheduler(lambda _, reply: reply(None)).sweep()
+    assert value("scheduler_lag_seconds", kind="schedule") >= late
+    assert value("schedule_lateness_seconds_count") == 0
+    await scene.sweep()
+    assert value("schedule_lateness_seconds_count") == 1
+    assert value("schedule_lateness_seconds_sum") >= late
+    assert value("scheduler_lag_seconds", kind="schedule") == 0
+
+
 async def test_nothing_is_due_before_its_instant(scene: Scene) -> None:
     schedule = await scene.schedule()
     await scene.sweep()

@@ -128,7 +128,7 @@ async def opened(
         additional_headers=headers,
         compression=None,
         max_size=None,
-        # A client that reads no more because its queue is full does not see the answer to its close.
+        # A client whose queue is full reads no more, not even the answer to its close.
         max_queue=None,
     ) as socket:
         yield Connection(socket)

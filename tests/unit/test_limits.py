@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from gateway.limits import (
     UNLIMITED,
@@ -45,6 +46,15 @@ async def test_the_limit_is_reached_and_the_window_ends(clock: Clock) -> None:
 
     clock.now += refused.retry_after
     assert (await limits.hit("writes", "ann")).allowed
+
+
+async def test_what_is_refused_is_counted(clock: Clock) -> None:
+    registry = CollectorRegistry()
+    counters = WindowCounters(clock=clock)
+    limits = Limiter({"writes": "1/second"}, counters, clock=clock, registry=registry)
+    for _ in range(3):
+        await limits.hit("writes", "ann")
+    assert registry.get_sample_value("hansard_rate_limited_total", {"kind": "writes"}) == 2
 
 
 async def test_users_and_kinds_are_counted_apart(clock: Clock) -> None:

@@ -1,5 +1,6 @@
 """One group of commands: decide each on what those before it leave, commit all at once."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -12,7 +13,9 @@ from domain.decider import Record, Verdict
 from domain.instants import from_millis
 from domain.refusals import INTERNAL_ERROR, TOO_LATE
 from domain.state import Part
+from workers.deciders.observer import UNHURRIED, Observer
 from workers.log.port import Conflict, Group, Ledger, LogError, PartRef
+from workers.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -20,8 +23,6 @@ MAX_GROUP = 512
 CACHED_PARTS = 50_000
 CACHED_RECEIPTS = 10_000
 TOO_LATE_MILLIS = 60_000
-#: Whose commands may come late: an import has the times of its lines, a schedule its own.
-UNHURRIED = ("operator", "system")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,8 +36,11 @@ class GroupDecider:
     at a time.
     """
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Callable[[], int], observer: Observer | None = None
+    ) -> None:
         """`clock` gives milliseconds since 1970."""
+        self._observer = observer or Observer(Metrics(), clock)
         self._ledger = ledger
         self._clock = clock
         self._parts: OrderedDict[PartRef, Part] = OrderedDict()
@@ -50,7 +54,11 @@ class GroupDecider:
         Raises:
             LogError: nothing of it is known to be durable.
         """
-        places = places or [0] * len(commands)
+        with self._observer.group(commands) as observed:
+            observed.verdicts = await self._decide(observed.commands, places or [0] * len(commands))
+        return list(observed.verdicts)
+
+    async def _decide(self, commands: Sequence[Command], places: Sequence[int]) -> list[Verdict]:
         try:
             return await self._commit(commands, places)
         except Conflict as error:
@@ -61,12 +69,12 @@ class GroupDecider:
                 return [
                     verdict
                     for command, place in zip(commands, places, strict=True)
-                    for verdict in await self.decide([command], [place])
+                    for verdict in await self._decide([command], [place])
                 ]
             log.error("command_rejected", stream=commands[0].stream, error=str(error))
             verdict = decider.refuse(None, commands[0], INTERNAL_ERROR)
             kept = [verdict.outcome] if verdict.kept else []
-            await self._ledger.commit(Group((), kept, kept, {}, places[0]))
+            await self._append(Group((), kept, kept, {}, places[0]))
             return [verdict]
         except LogError:
             # Whether anything is in doubt or not, the log knows best: read it again.
@@ -101,11 +109,16 @@ class GroupDecider:
         working = _Working(self._parts, parts)
         verdicts = [working.decide(command, receipts, late) for command in commands]
         if working.records or working.kept:
-            await self._ledger.commit(working.group(places[-1]))
+            await self._append(working.group(places[-1]))
         _remember(self._parts, parts, CACHED_PARTS)
         _remember(self._parts, working.changes, CACHED_PARTS)
         _remember(self._receipts, {kept.command: kept for kept in working.kept}, CACHED_RECEIPTS)
         return verdicts
+
+    async def _append(self, group: Group) -> None:
+        began = time.perf_counter()
+        await self._ledger.commit(group)
+        self._observer.committed(time.perf_counter() - began)
 
 
 def _is_late(command: Command, late: str) -> bool:

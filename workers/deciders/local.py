@@ -1,6 +1,7 @@
 """The decider of a log with one writer: commands wait in memory, in this process."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,8 +10,10 @@ import structlog
 
 from domain.commands import Command
 from workers.deciders.group import MAX_GROUP, GroupDecider
+from workers.deciders.observer import Observer
 from workers.deciders.port import Overloaded, Reply
 from workers.log.port import Ledger, LogError
+from workers.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -25,6 +28,7 @@ GATHER = 0.001
 class _Waiting(NamedTuple):
     command: Command
     reply: Reply
+    since: float
 
 
 class LocalDecider:
@@ -33,9 +37,13 @@ class LocalDecider:
     No reply leaves before its group is durable.
     """
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Callable[[], int], observer: Observer | None = None
+    ) -> None:
         """`clock` gives milliseconds since 1970."""
-        self._group = GroupDecider(ledger, clock)
+        self._observer = observer or Observer(Metrics(), clock)
+        self._group = GroupDecider(ledger, clock, self._observer)
+        self._under_way: Sequence[_Waiting] = ()
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._deciding = asyncio.Lock()
@@ -43,26 +51,35 @@ class LocalDecider:
     def submit(self, command: Command, reply: Reply) -> None:
         if len(self._waiting) >= MAX_WAITING:
             raise Overloaded
-        self._waiting.append(_Waiting(command, reply))
+        self._waiting.append(_Waiting(command, reply, time.monotonic()))
         self._arrived.set()
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def oldest(self) -> float:
+        first = next(iter(self._under_way or self._waiting), None)
+        return time.monotonic() - first.since if first is not None else 0.0
+
     async def carry(self) -> None:
         """Nothing has to be carried."""
 
     async def decide(self) -> None:
         try:
-            while True:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._waiting:
-                    if await asyncio.shield(self._next_group()) >= BUSY:
-                        await asyncio.sleep(GATHER)
+            with self._observer.holding():
+                await self._decide_all()
         finally:
             await self.drain()
+
+    async def _decide_all(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                if await asyncio.shield(self._next_group()) >= BUSY:
+                    await asyncio.sleep(GATHER)
 
     async def drain(self) -> None:
         while await self._next_group():
@@ -76,7 +93,11 @@ class LocalDecider:
         # One group at a time: each is decided on the state that the one before it leaves.
         async with self._deciding:
             count = min(len(self._waiting), MAX_GROUP)
-            await self._decide([self._waiting.popleft() for _ in range(count)])
+            self._under_way = [self._waiting.popleft() for _ in range(count)]
+            try:
+                await self._decide(self._under_way)
+            finally:
+                self._under_way = ()
             return count
 
     async def _decide(self, waiting: Sequence[_Waiting]) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from domain.decider import Verdict
 from projections.realtime.port import Realtime, RealtimeError
 from workers.deciders.group import MAX_GROUP, GroupDecider
+from workers.deciders.observer import Observer
 from workers.deciders.replies import encode_reply
 from workers.log.port import Asked, Tenure
+from workers.metrics import Metrics
 
 #: Partitions of one process in a transaction at the same time. A transaction costs much of what it
 #: costs whatever its size; while a partition waits for its turn, its next group gathers.
@@ -22,8 +24,11 @@ GATHER = 0.002
 class PartitionDecider:
     """Group commit: what arrives while a transaction is under way joins the next group."""
 
-    def __init__(self, realtime: Realtime, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, realtime: Realtime, clock: Callable[[], int], observer: Observer | None = None
+    ) -> None:
         """`clock` gives milliseconds since 1970."""
+        self._observer = observer or Observer(Metrics(), clock)
         self._realtime = realtime
         self._clock = clock
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -34,7 +39,11 @@ class PartitionDecider:
         Raises:
             LogError: the tenure is over.
         """
-        decider = GroupDecider(tenure, self._clock)
+        decider = GroupDecider(tenure, self._clock, self._observer)
+        with self._observer.holding():
+            await self._work(tenure, decider)
+
+    async def _work(self, tenure: Tenure, decider: GroupDecider) -> None:
         while True:
             asked = await tenure.next(MAX_GROUP)
             group = asyncio.create_task(self._carry_out(tenure, decider, asked))

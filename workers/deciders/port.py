@@ -26,6 +26,10 @@ class Deciders(Protocol):
     def waiting(self) -> int:
         """How many commands have no reply yet."""
 
+    @property
+    def oldest(self) -> float:
+        """The seconds for which the first of them has had none; 0 without any."""
+
     async def carry(self) -> None:
         """Bring commands to their deciders and replies back, until cancelled."""
 

@@ -7,6 +7,7 @@ once more, which receipts make harmless; after ten seconds its outcome is unknow
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from uuid import uuid4
 
 import msgspec
@@ -18,6 +19,7 @@ from projections.feed import FEED, FeedItem
 from projections.outcomes import OUTCOMES
 from projections.realtime.port import Realtime
 from projections.store.port import ReadStore, Scan, StoreError
+from workers.deciders.observer import Observer
 from workers.deciders.partitions import PartitionDecider
 from workers.deciders.port import Overloaded, Reply
 from workers.deciders.replies import decode_reply
@@ -55,12 +57,13 @@ class RemoteDeciders:
         realtime: Realtime,
         store: ReadStore,
         clock: Callable[[], int],
+        observer: Observer | None = None,
     ) -> None:
         """`clock` gives milliseconds since 1970."""
         self._commands = commands
         self._realtime = realtime
         self._store = store
-        self._decider = PartitionDecider(realtime, clock)
+        self._decider = PartitionDecider(realtime, clock, observer)
         self._mailbox = f"gateway-{uuid4().hex}"
         # In the order in which they were asked.
         self._waiting: dict[int, _Waiting] = {}
@@ -79,6 +82,11 @@ class RemoteDeciders:
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def oldest(self) -> float:
+        first = next(iter(self._waiting.values()), None)
+        return time.monotonic() - first.since if first is not None else 0.0
 
     async def carry(self) -> None:
         """Take replies, and see to the commands that get none."""
@@ -111,7 +119,8 @@ class RemoteDeciders:
         await self._commands.close()
 
     def _put(self, number: int, command: Command) -> None:
-        task = asyncio.create_task(self._append(number, command))
+        # Not in the asker's context: the first one starts what lives on, under the asker's name.
+        task = asyncio.create_task(self._append(number, command), context=Context())
         self._putting.add(task)
         task.add_done_callback(self._putting.discard)
 

@@ -18,6 +18,8 @@ from projections.vault import Vault
 from projections.views.reading import Reading
 from workers.core import Core, now
 from workers.log.port import EventLog
+from workers.metrics import Metrics
+from workers.notifier.depths import Depths
 from workers.notifier.digests import Digests
 from workers.notifier.intake import Intake
 from workers.notifier.letters import Letters
@@ -83,6 +85,7 @@ def open_notifier(
         now,
         _key(secrets),
         counts=counts,
+        metrics=core.metrics,
     )
 
 
@@ -114,6 +117,7 @@ def make_notifier(
     key: bytes,
     *,
     counts: Counter[tuple[str, str]] | None = None,
+    metrics: Metrics | None = None,
     jitter: Callable[[], float] = random.random,
 ) -> Notifier:
     """Put a notifier together.
@@ -122,9 +126,11 @@ def make_notifier(
         clock: gives the present instant.
         key: a secret that all notifiers of this log share.
         counts: where it counts, by channel and outcome.
+        metrics: what is measured of it.
         jitter: as `Queue` takes it.
     """
     counts = Counter() if counts is None else counts
+    metrics = metrics or Metrics()
 
     def reading() -> Reading:
         return Reading(store, vault, clock())
@@ -157,5 +163,7 @@ def make_notifier(
         ),
         digests,
         verifications,
+        Depths(queue, metrics),
         manner.web_push,
+        metrics,
     )

@@ -13,7 +13,10 @@ import structlog
 from projections.keyring.port import KeyringError
 from projections.progress import Behind
 from projections.store.port import Batch, StoreError
+from workers.following import Follower
 from workers.log.port import EventLog, LogError
+from workers.metrics import Metrics
+from workers.notifier.depths import Depths
 from workers.notifier.digests import Digests
 from workers.notifier.intake import CHECKPOINTS, Intake
 from workers.notifier.pushes import Pushes
@@ -51,12 +54,16 @@ class Notifier:
         pushes: Pushes,
         digests: Digests,
         verifications: Verifications,
+        depths: Depths,
         web_push: WebPush,
+        metrics: Metrics,
     ) -> None:
         self._log = event_log.reader()
         self._queue = queue
         self._intake = intake
-        self._work: Sequence[Work] = (rounds, pushes, digests, verifications)
+        self._work: Sequence[Work] = (rounds, pushes, digests, verifications, depths)
+        self._depths = depths
+        self._follower = Follower("notifier", "noted", metrics)
         self._web_push = web_push
         self._at: dict[str, int] = {}
 
@@ -80,6 +87,8 @@ class Notifier:
         await self._queue.store.write(
             Batch([], {CHECKPOINTS + p: at for p, at in self._at.items()})
         )
+        self._follower.share(share)
+        self._depths.share(share)
         if share:
             log.info("notifier_begins", at=self._at)
 
@@ -100,7 +109,8 @@ class Notifier:
         batch = await self._log.read(partition, self._at[partition], BATCH)
         if batch.end == self._at[partition]:
             return False
-        await self._intake.take(batch)
+        with self._follower.batch(batch):
+            await self._intake.take(batch)
         self._at[partition] = batch.end
         return True
 
