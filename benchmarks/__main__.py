@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import Stop, figures, scenarios, takeover
+from benchmarks import Stop, figures, scenarios, search, takeover
 from benchmarks.process import Meter, Server, kept_secret, spawned
 from benchmarks.scenarios import Plan, Scenario
 from benchmarks.stage import staged
@@ -31,6 +31,7 @@ class Name(StrEnum):
     HISTORY = "history"
     SPACED = "spaced"
     SOAK = "soak"
+    SEARCH = "search"
     TAKEOVER = "takeover"
     ALL = "all"
 
@@ -42,6 +43,7 @@ _SCENARIOS: dict[Name, Scenario] = {
     Name.HISTORY: scenarios.history,
     Name.SPACED: scenarios.spaced,
     Name.SOAK: scenarios.soak,
+    Name.SEARCH: search.search,
 }
 
 
@@ -85,7 +87,8 @@ def main(
         float | None,
         typer.Option(
             min=0.1,
-            help="Length of the measured part: 10 unless --messages is given.",
+            help="Length of the measured part: 10 unless --messages is given; search: 20, of each"
+            " of its two parts.",
             rich_help_panel=_LENGTH,
         ),
     ] = None,
@@ -94,7 +97,7 @@ def main(
         typer.Option(
             min=1,
             help="End after so many measured messages; soak: 100,000 unless given;"
-            " history: the chat's length, 10,000 unless given.",
+            " history: the chat's length, 10,000 unless given; search: all chats', 100,000.",
             rich_help_panel=_LENGTH,
         ),
     ] = None,
@@ -112,8 +115,13 @@ def main(
         ),
     ] = None,
     chats: Annotated[
-        int, typer.Option(min=1, help="rooms: direct chats.", rich_help_panel=_LOAD)
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=1,
+            help="rooms: direct chats (100); search: groups of the one who searches (200).",
+            rich_help_panel=_LOAD,
+        ),
+    ] = None,
     members: Annotated[
         int,
         typer.Option(
@@ -133,7 +141,10 @@ def main(
         typer.Option(min=0.1, help="spaced: milliseconds between sends.", rich_help_panel=_LOAD),
     ] = 20,
     concurrency: Annotated[
-        int, typer.Option(min=1, help="history: walkers at once.", rich_help_panel=_LOAD)
+        int,
+        typer.Option(
+            min=1, help="history: walkers at once; search: queries.", rich_help_panel=_LOAD
+        ),
     ] = 8,
     log_url: Annotated[
         str,
