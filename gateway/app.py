@@ -40,13 +40,13 @@ from gateway.http import (
 from gateway.http.dependencies import ANSWER_HEADERS
 from gateway.lookups import Lookups
 from gateway.metrics import Metrics
-from gateway.problems import Problem, problem_response
+from gateway.problems import Problem, invalid_request, problem_response
 from gateway.services import Health, Services
 from gateway.ws.endpoint import Sockets
 from projections.audit.record import RecordError
 from projections.keyring.port import KeyringError
 from projections.objects import ObjectsError
-from projections.store.port import StoreError
+from projections.store.port import StoreError, TooCostly
 from projections.views.reading import NotFound
 
 # What is asked for most comes first: routes are tried in this order.
@@ -116,6 +116,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(405, _on_wrong_method)
     app.add_exception_handler(NotFound, _on_not_found)
+    app.add_exception_handler(TooCostly, _on_too_costly)
     app.add_exception_handler(StoreError, _on_unavailable)
     app.add_exception_handler(KeyringError, _on_unavailable)
     app.add_exception_handler(ObjectsError, _on_unavailable)
@@ -169,6 +170,11 @@ async def _on_wrong_method(request: Request, _: Exception) -> Response:
 async def _on_not_found(_: Request, error: Exception) -> Response:
     assert isinstance(error, NotFound)
     return problem_response(missing(error))
+
+
+async def _on_too_costly(_: Request, __: Exception) -> Response:
+    detail = "This goes through too much: add a rarer word, a chat or a time."
+    return problem_response(invalid_request("q", detail))
 
 
 async def _on_unavailable(_: Request, __: Exception) -> Response:

@@ -7,12 +7,13 @@ takes as many steps as there are documents to find.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from typing import Any
 
-from projections.store.port import Collection, Document, Match
+from projections.store.port import Collection, Document, Match, TooCostly
 from projections.store.sqlite_values import Stored, escape, sought, to_json
 
 # Names the form of postings, as LAYOUT does that of documents.
@@ -29,6 +30,36 @@ LONG = 20
 # In so many of the scopes, and so far, it is counted how common the terms are.
 SAMPLE = 10
 COUNTED = 10_000
+
+
+# Instructions of SQLite's machine that one search may take, and how many pass between two looks.
+MOST_STEPS = 50_000_000
+STEPS_BETWEEN = 1_000_000
+
+
+@contextmanager
+def bounded(connection: sqlite3.Connection) -> Iterator[None]:
+    """Break the statements in here off once they have taken too long.
+
+    Raises:
+        TooCostly: they have.
+    """
+    taken = 0
+
+    def broken_off() -> bool:
+        nonlocal taken
+        taken += STEPS_BETWEEN
+        return taken > MOST_STEPS
+
+    connection.set_progress_handler(broken_off, STEPS_BETWEEN)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise TooCostly("a search went through too much") from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def postings_table(collection: str) -> str:
