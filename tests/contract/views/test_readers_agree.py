@@ -27,7 +27,10 @@ from tests.contract.views.brute_log import Event
 from tests.contract.views.world import Logged, World, instant
 
 USERS = ("ann", "bob", "cat", "dan", "eve")
-WORDS = ("red", "reed", "reef", "blue", "bluff", "Reed,", "http://reef.example/red")
+WORDS = (
+    *("red", "reed", "reef", "blue", "bluff", "Reed,", "http://reef.example/red"),
+    *("Straße", "STRASSE", "😀 cafe\u0301", "İĞNE"),
+)
 # What happens, the commonest things named more often.
 ACTS = (
     *("send", "mark") * 4,
