@@ -33,10 +33,10 @@ WORDS = (
 )
 # What happens, the commonest things named more often.
 ACTS = (
-    *("send", "mark") * 4,
+    *("send", "mark", "come_and_go") * 4,
     *("schedule", "fire", "fire") * 2,
     *("change_schedule", "cancel_schedule"),
-    *("hide", "react", "delete", "edit", "expire", "come_and_go") * 2,
+    *("hide", "react", "delete", "edit", "expire") * 2,
     *(
         "file",
         "notice",
