@@ -50,7 +50,9 @@ def questions(
 
     def in_chinese() -> Question:
         start, length = pick.randrange(12), pick.randint(1, 3)
-        return asked(pick.choice(chinese)[start : start + length])
+        part = pick.choice(chinese)[start : start + length]
+        # Each two neighbours must stand together, not all of them.
+        return Question("", {"q": part}, tuple(map("".join, pairwise(part))) or (part,))
 
     def a_common() -> str:
         return pick.choice(common)
