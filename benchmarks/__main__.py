@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import Stop, figures, presence, scenarios, takeover
+from benchmarks import Stop, figures, presence, scenarios, search, takeover
 from benchmarks.process import Meter, Server, kept_secret, spawned
 from benchmarks.scenarios import Plan, Scenario
 from benchmarks.stage import staged
@@ -32,6 +32,7 @@ class Name(StrEnum):
     SPACED = "spaced"
     SOAK = "soak"
     PRESENCE = "presence"
+    SEARCH = "search"
     TAKEOVER = "takeover"
     ALL = "all"
 
@@ -44,6 +45,7 @@ _SCENARIOS: dict[Name, Scenario] = {
     Name.SPACED: scenarios.spaced,
     Name.SOAK: scenarios.soak,
     Name.PRESENCE: presence.presence,
+    Name.SEARCH: search.search,
 }
 
 
@@ -87,7 +89,8 @@ def main(
         float | None,
         typer.Option(
             min=0.1,
-            help="Length of the measured part: 10 unless --messages is given; presence: 60.",
+            help="Length of the measured part: 10 unless --messages is given; presence: 60;"
+            " search: 20, of each of its two parts.",
             rich_help_panel=_LENGTH,
         ),
     ] = None,
@@ -96,7 +99,7 @@ def main(
         typer.Option(
             min=1,
             help="End after so many measured messages; soak: 100,000 unless given;"
-            " history: the chat's length, 10,000 unless given.",
+            " history: the chat's length, 10,000 unless given; search: all chats', 100,000.",
             rich_help_panel=_LENGTH,
         ),
     ] = None,
@@ -114,8 +117,13 @@ def main(
         ),
     ] = None,
     chats: Annotated[
-        int, typer.Option(min=1, help="rooms: direct chats.", rich_help_panel=_LOAD)
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=1,
+            help="rooms: direct chats (100); search: groups of the one who searches (200).",
+            rich_help_panel=_LOAD,
+        ),
+    ] = None,
     members: Annotated[
         int,
         typer.Option(
@@ -135,7 +143,10 @@ def main(
         typer.Option(min=0.1, help="spaced: milliseconds between sends.", rich_help_panel=_LOAD),
     ] = 20,
     concurrency: Annotated[
-        int, typer.Option(min=1, help="history: walkers at once.", rich_help_panel=_LOAD)
+        int,
+        typer.Option(
+            min=1, help="history: walkers at once; search: queries.", rich_help_panel=_LOAD
+        ),
     ] = 8,
     people: Annotated[
         int, typer.Option(min=3, help="presence: people in all.", rich_help_panel=_LOAD)

@@ -29,6 +29,7 @@ class Frame(msgspec.Struct, gc=False):
     seq: int = 0
     stream: str | None = None
     type: str = ""
+    time: str = ""
     data: Data | None = None
     position: str = ""
     code: str = ""

@@ -115,8 +115,8 @@ def table(results: Sequence[Result]) -> Table:
         "count",
         "per s",
         "delivered\nper s",
-        "ack or page ms\np50 / p99",
-        "delivery ms\np50 / p99",
+        "answer ms\np50 / p99 / max",
+        "delivery ms\np50 / p99 / max",
         "server CPU s\nper 1,000",
         "driver CPU s\nper 1,000",
         "RSS MiB\nstart / end / max",
@@ -140,8 +140,8 @@ def table(results: Sequence[Result]) -> Table:
                 f"{lane.count:,}",
                 _number(lane.per_s, 0),
                 _number(lane.deliveries_per_s, 0),
-                _pair(lane.answer_ms),
-                _pair(lane.delivery_ms),
+                _latency(lane.answer_ms),
+                _latency(lane.delivery_ms),
                 *(processes if place == 0 else ("", "", "", "")),
             )
         view.add_section()
@@ -158,5 +158,5 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def _pair(value: Latency | None) -> str:
-    return "-" if value is None else f"{value.p50:.2f} / {value.p99:.2f}"
+def _latency(value: Latency | None) -> str:
+    return "-" if value is None else f"{value.p50:.2f} / {value.p99:.2f} / {value.max:.2f}"

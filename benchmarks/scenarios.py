@@ -16,6 +16,7 @@ from benchmarks.traffic import Lane, Room
 _STALLED_S = 30.0
 _SETTLED_S = 10.0
 _OUTSTANDING = 16
+_CHATS = 100
 _PAGE = 50
 # No multiple of the group's usual distances, so that the two meet in every phase.
 ASIDE_MS = 17.0
@@ -28,7 +29,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     messages: int | None
     warmup_s: float
     outstanding: int | None
-    chats: int
+    chats: int | None
     members: int
     deliveries: float
     every_ms: float
@@ -59,12 +60,13 @@ async def room(stage: Stage, plan: Plan, meter: Meter) -> Result:
 async def rooms(stage: Stage, plan: Plan, meter: Meter) -> Result:
     """Direct chats that take turns, each between two users of its own."""
     outstanding = plan.outstanding or 2 * _OUTSTANDING
-    users = await stage.users(f"{role}{place}" for place in range(plan.chats) for role in "sr")
+    chats = plan.chats or _CHATS
+    users = await stage.users(f"{role}{place}" for place in range(chats) for role in "sr")
     pairs = list(zip(users[::2], users[1::2], strict=True))
     main = await traffic.lane(stage, "rooms", "direct", pairs)
     main.keep(outstanding)
     processes = await run(stage, meter, plan.warmup_s, *plan.length(), [main])
-    parameters = {"chats": plan.chats, "outstanding": outstanding}
+    parameters = {"chats": chats, "outstanding": outstanding}
     return _result("rooms", parameters, [main], processes)
 
 

@@ -37,7 +37,7 @@ from gateway.http import (
 )
 from gateway.lookups import Lookups
 from gateway.metrics import Metrics
-from gateway.problems import Problem, problem_response
+from gateway.problems import Problem, invalid_request, problem_response
 from gateway.services import Health, Services
 from gateway.surround import Surround
 from gateway.ws.endpoint import Sockets
@@ -45,7 +45,7 @@ from projections.audit.record import RecordError
 from projections.keyring.port import KeyringError
 from projections.objects import ObjectsError
 from projections.realtime.port import RealtimeError
-from projections.store.port import StoreError
+from projections.store.port import StoreError, TooCostly
 from projections.views.reading import NotFound
 
 # What is asked for most comes first: routes are tried in this order.
@@ -129,6 +129,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(405, _on_wrong_method)
     app.add_exception_handler(NotFound, _on_not_found)
+    app.add_exception_handler(TooCostly, _on_too_costly)
     app.add_exception_handler(StoreError, _on_unavailable)
     app.add_exception_handler(KeyringError, _on_unavailable)
     app.add_exception_handler(ObjectsError, _on_unavailable)
@@ -185,6 +186,11 @@ async def _on_wrong_method(request: Request, _: Exception) -> Response:
 async def _on_not_found(_: Request, error: Exception) -> Response:
     assert isinstance(error, NotFound)
     return problem_response(missing(error))
+
+
+async def _on_too_costly(_: Request, __: Exception) -> Response:
+    detail = "This goes through too much: add a rarer word, a chat or a time."
+    return problem_response(invalid_request("q", detail))
 
 
 async def _on_unavailable(_: Request, __: Exception) -> Response:

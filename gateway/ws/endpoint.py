@@ -58,12 +58,13 @@ class Sockets:
             self.services.policy.trusted_proxies,
         )
         verdict = await self.services.limiter.hit("connects", address)
+        headers = self.services.limiter.headers("connects", verdict)
         await receive()
         if not verdict.allowed:
-            headers = self.services.limiter.headers("connects", verdict)
             await _refuse(send, Problem("rate_limited", "Too many connections.", headers=headers))
             return
-        await send({"type": "websocket.accept"})
+        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "websocket.accept", "headers": encoded})
         socket = Socket(self, send, next(iter(_headers(scope, b"authorization")), None))
         self._open.add(socket)
         try:

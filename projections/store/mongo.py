@@ -17,7 +17,7 @@ import msgspec
 import pymongo
 from pymongo import AsyncMongoClient, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, ExecutionTimeout, PyMongoError
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -27,7 +27,7 @@ from projections.store.mongo_runs import numbered
 from projections.store.mongo_schema import Fields, Table, declare
 from projections.store.mongo_terms import Terms
 from projections.store.mongo_values import sought, stored
-from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError
+from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError, TooCostly
 
 #: Seconds after which a question or a write is given up.
 TIMEOUT = 10.0
@@ -102,13 +102,13 @@ class MongoStore:
         return counts
 
     async def match(self, collection: Collection[D], match: Match) -> list[D]:
-        async with self._work():
+        async with self._search():
             return await self._terms(collection).match(match)
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
     ) -> list[str]:
-        async with self._work(), self._one_state() as session:
+        async with self._search(), self._one_state() as session:
             return await self._terms(collection).expand(scopes, prefix, limit, session)
 
     async def write(self, batch: Batch) -> None:
@@ -199,6 +199,19 @@ class MongoStore:
     def _terms(self, collection: Collection[D]) -> Terms[D]:
         table = self._tables[collection.name]
         return Terms(table, self._database[table.name])
+
+    @contextlib.asynccontextmanager
+    async def _search(self) -> AsyncIterator[None]:
+        """Work whose questions say themselves how long the server may take for them."""
+        try:
+            async with asyncio.timeout(TIMEOUT), self._work(seconds=None):
+                yield
+        except TimeoutError:
+            raise StoreError("the read store does not answer") from None
+        except StoreError as error:
+            if isinstance(error.__cause__, ExecutionTimeout):
+                raise TooCostly("a search went through too much") from None
+            raise
 
     @contextlib.asynccontextmanager
     async def _work(self, *, seconds: float | None = TIMEOUT) -> AsyncIterator[None]:

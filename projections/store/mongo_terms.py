@@ -31,6 +31,9 @@ COUNTED = 10_000
 #: Documents read at once in search of terms not yet known.
 STEP = 500
 
+#: Milliseconds of work after which the server breaks a question off.
+MOST_WORK_MS = 3_000
+
 Sets = Sequence[Sequence[str | int]]
 
 
@@ -82,6 +85,7 @@ class Terms(Generic[D]):
                 {"_id": False, self._terms: True},
                 hint=TERMS_INDEX,
                 limit=STEP,
+                max_time_ms=MOST_WORK_MS,
                 session=session,
             ).to_list()
             terms = {term for row in found for term in row[self._terms] if term != EVERY}
@@ -117,6 +121,7 @@ class Terms(Generic[D]):
             hint=TERMS_INDEX,
             limit=limit,
             batch_size=limit,
+            max_time_ms=MOST_WORK_MS,
         ).to_list()
         return self._table.documents(found)
 
@@ -186,7 +191,9 @@ class Terms(Generic[D]):
 
     async def _count(self, scopes: Sequence[str], terms: Sequence[str | int]) -> int:
         wanted = {self._scope: {"$in": scopes}, self._terms: {"$in": terms}}
-        return await self._collection.count_documents(wanted, hint=TERMS_INDEX, limit=COUNTED)
+        return await self._collection.count_documents(
+            wanted, hint=TERMS_INDEX, limit=COUNTED, maxTimeMS=MOST_WORK_MS
+        )
 
 
 def _end_of(prefix: str) -> str | None:

@@ -119,6 +119,10 @@ class StoreError(Exception):
     """The store did not do what it was asked, or is closed; the caller may try again."""
 
 
+class TooCostly(StoreError):
+    """A search would have gone through more than one may; trying again is no use."""
+
+
 class ReadStore(Protocol):
     async def get(self, collection: Collection[D], keys: Iterable[Key]) -> dict[Key, D]:
         """The documents of these keys; keys without one are left out."""
@@ -131,7 +135,10 @@ class ReadStore(Protocol):
 
     async def match(self, collection: Collection[D], match: Match) -> list[D]:
         """Matching documents, newest first: by time, then scope, then the rest of the key, all
-        descending."""
+        descending.
+
+        Raises `TooCostly`, as `expand` does.
+        """
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int

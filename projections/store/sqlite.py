@@ -17,6 +17,7 @@ import msgspec
 from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError
 from projections.store.sqlite_runs import Runs
 from projections.store.sqlite_schema import Table, declare
+from projections.store.sqlite_terms import bounded
 from projections.store.sqlite_values import escape, stored, to_json, unescape
 
 T = TypeVar("T")
@@ -81,18 +82,23 @@ class SqliteStore:
     async def match(self, collection: Collection[D], match: Match) -> list[D]:
         table: Table[D] = self._tables[collection.name]
         postings = table.postings_or_fail
-        return await self._read(
-            lambda connection: table.decoder.decode(postings.match(connection, match))
-        )
+
+        def search(connection: sqlite3.Connection) -> list[D]:
+            with bounded(connection):
+                return table.decoder.decode(postings.match(connection, match))
+
+        return await self._read(search)
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
     ) -> list[str]:
         postings = self._tables[collection.name].postings_or_fail
-        found = await self._read(
-            lambda connection: _TERMS.decode(postings.expand(connection, scopes, prefix, limit))
-        )
-        return [unescape(term) for term in found]
+
+        def search(connection: sqlite3.Connection) -> list[str]:
+            with bounded(connection):
+                return _TERMS.decode(postings.expand(connection, scopes, prefix, limit))
+
+        return [unescape(term) for term in await self._read(search)]
 
     async def write(self, batch: Batch) -> None:
         """As the port says. Raises ValueError, with nothing written, for a document that no later

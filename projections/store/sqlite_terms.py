@@ -7,12 +7,13 @@ takes as many steps as there are documents to find.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from typing import Any
 
-from projections.store.port import Collection, Document, Match
+from projections.store.port import Collection, Document, Match, TooCostly
 from projections.store.sqlite_values import Stored, escape, sought, to_json
 
 # Names the form of postings, as LAYOUT does that of documents.
@@ -29,6 +30,36 @@ LONG = 20
 # In so many of the scopes, and so far, it is counted how common the terms are.
 SAMPLE = 10
 COUNTED = 10_000
+
+
+# Instructions of SQLite's machine that one search may take, and how many pass between two looks.
+MOST_STEPS = 50_000_000
+STEPS_BETWEEN = 1_000_000
+
+
+@contextmanager
+def bounded(connection: sqlite3.Connection) -> Iterator[None]:
+    """Break the statements in here off once they have taken too long.
+
+    Raises:
+        TooCostly: they have.
+    """
+    taken = 0
+
+    def broken_off() -> bool:
+        nonlocal taken
+        taken += STEPS_BETWEEN
+        return taken > MOST_STEPS
+
+    connection.set_progress_handler(broken_off, STEPS_BETWEEN)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise TooCostly("a search went through too much") from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def postings_table(collection: str) -> str:
@@ -109,7 +140,9 @@ class Postings:
         # SQLite starts to read at one bound; the lower of the two implies the other.
         if until is not None and after is not None:
             until, after = (None, after) if str(after[0]) < until else (until, None)
+        along = sets[driver] if sets else [EVERY]
         sql = self._walk_sql(
+            len(along) <= FEW,
             tuple(len(terms) <= FEW for terms in checks),
             match.since is not None,
             until is not None,
@@ -117,7 +150,9 @@ class Postings:
         )
         parameters = {
             "scopes": to_json(scopes),
-            "driver": to_json(sets[driver] if sets else [EVERY]),
+            "driver": to_json(along),
+            "first": along[0],
+            "last": along[-1],
             "since": match.since,
             "until": until,
             "after": to_json([sought(value) for value in after or ()]),
@@ -189,7 +224,8 @@ class Postings:
             share = prod(min(1.0, sizes[o] / every) for o in others)
             # In each scope the walk goes as far as the first match, then on to those asked for.
             steps = min(sizes[n], (len(scopes) + match.limit) / share)
-            costs.append(len(scopes) * len(terms) + steps * check)
+            pairs = min(len(scopes) * len(terms), sizes[n])
+            costs.append(pairs + steps * check)
         return costs.index(min(costs))
 
     def _count(
@@ -207,19 +243,23 @@ class Postings:
         ).fetchone()
         return counted
 
-    def _make_walk_sql(self, few: tuple[bool, ...], since: bool, until: bool, after: bool) -> str:
+    def _make_walk_sql(
+        self, short: bool, few: tuple[bool, ...], since: bool, until: bool, after: bool
+    ) -> str:
         """A walk along the postings of `:driver`, newest first over all `:scopes`.
 
-        Each row of the queue is the newest match of one scope and term that is not yet taken; the
-        one taken makes room for the next of its scope and term.
+        It begins with those pairs of a scope and a term that there are: of a long list, which is
+        that of a prefix, few stand in each scope. Each row of the queue is the newest match of one
+        scope and term that is not yet taken; the one taken makes room for the next of its scope and
+        term.
         """
         place = _columns(self._place, "p")
         fits = " AND q.time >= :since" * since
-        fits += "".join(self._check(f":set{n}", short) for n, short in enumerate(few))
+        fits += "".join(self._check(f":set{n}", is_few) for n, is_few in enumerate(few))
         start = " AND q.time < :until" * until
         if after:
             given = ", ".join(f":after ->> {n}" for n in range(len(self._place) + 1))
-            here = ", ".join(("q.time", "s.scope", *(f"q.{k}" for k in self._place[1:])))
+            here = ", ".join(("q.time", "t.named", *(f"q.{k}" for k in self._place[1:])))
             start += f" AND q.time <= :after ->> 0 AND ({here}) < ({given})"
         next_one = f"""(
             SELECT {_columns(self._place, "q")} FROM {self._table} q
@@ -229,13 +269,27 @@ class Postings:
         walked = ("named", *self._columns)
         order = ("time", "named", *self._place[1:])
         queue = ", ".join(f"{1 + walked.index(column)} DESC" for column in order)
+        next_term = f"""(
+            SELECT q.term FROM {self._table} q
+            WHERE q.scope = %s AND q.term %s ORDER BY q.term LIMIT 1)"""
+        pairs = f"""
+            SELECT s.scope, s.number, t.value
+            FROM {self._numbered} CROSS JOIN json_each(:driver) t"""
+        if not short:
+            pairs = f"""
+            SELECT s.scope, s.number, {next_term % ("s.number", ">= :first")}
+            FROM {self._numbered}
+            UNION ALL
+            SELECT t.named, t.scope, {next_term % ("t.scope", "> t.term")}
+            FROM pairs t WHERE t.term < :last"""
+        wanted = "" if short else " AND t.term IN (SELECT value FROM json_each(:driver))"
         return f"""
-            WITH RECURSIVE walk ({_columns(walked)}) AS (
-                SELECT s.scope, {_columns(self._columns, "p")}
-                FROM {self._numbered} CROSS JOIN json_each(:driver) t
-                CROSS JOIN {self._table} p
-                WHERE p.scope = s.number AND p.term = t.value
-                AND ({place}) = {next_one % ("s.number", "t.value", start)}
+            WITH RECURSIVE pairs (named, scope, term) AS ({pairs}),
+            walk ({_columns(walked)}) AS (
+                SELECT t.named, {_columns(self._columns, "p")}
+                FROM pairs t CROSS JOIN {self._table} p
+                WHERE p.scope = t.scope AND p.term = t.term{wanted}
+                AND ({place}) = {next_one % ("t.scope", "t.term", start)}
                 UNION ALL
                 SELECT w.named, {_columns(self._columns, "p")}
                 FROM walk w CROSS JOIN {self._table} p

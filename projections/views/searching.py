@@ -113,10 +113,11 @@ async def _relevant(
     after: shapes.Place | None,
 ) -> AsyncIterator[list[_Hit]]:
     ranked: list[_Hit] = []
+    begun = frozenset(() if query.prefix is None else match.all_of[len(query.words)])
     while len(ranked) < MAX_RANKED:
         found = await reading.store.match(MESSAGE_WORDS, match)
         for words in await _seen(reading, accesses, found):
-            count = _occurrences(words, query)
+            count = _occurrences(words, query.words, begun)
             place = (count, words.length, words.time, words.chat, words.message)
             ranked.append(_Hit(place, words))
         if len(found) < match.limit:
@@ -131,15 +132,12 @@ async def _relevant(
     yield ranked
 
 
-def _occurrences(words: MessageWords, query: SearchQuery) -> int:
-    """How often the words that were asked for stand in a message."""
+def _occurrences(words: MessageWords, whole: Sequence[str], begun: frozenset[str]) -> int:
+    """How often the words that were asked for stand in a message, and those they begin."""
     terms = words.terms
-    count = sum([terms.get(word, 0) for word in query.words])
-    if query.prefix is not None:
-        # One look at each word of a thousand messages: no generator, no key function.
-        prefix, begins = query.prefix, len(query.prefix)
-        count += sum([n for term, n in terms.items() if term[:begins] == prefix])
-    return count
+    # Lists are the fastest here, and there may be a thousand messages.
+    count = sum([terms.get(word, 0) for word in whole])
+    return count + sum([terms[word] for word in begun.intersection(terms)])
 
 
 def _rank(place: shapes.Place) -> tuple[float | str | int, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +15,11 @@ from redis.asyncio import Redis
 
 from tests.servers.clients import Connection, connected, make_chat, register, rest
 from tests.servers.cluster import Backing, Cluster
+from tests.servers.hansard import UNLIMITED
 from tests.servers.process import Server
+from tests.servers.push_service import push_service
 from tests.servers.redis import RedisServer
+from tests.system.rest_support import until
 
 MESSAGES = 10
 SIZES = (2, 20, 200)
@@ -27,15 +31,19 @@ Counts = Counter[str]
 
 
 @pytest.fixture
-def cluster(kafka_server: Server, mongo_server: Server, tmp_path: Path) -> Iterator[Cluster]:
+def backing(kafka_server: Server, mongo_server: Server, tmp_path: Path) -> Iterator[Backing]:
     # Its own, as a server of Redis counts for all who use it.
     redis = RedisServer(tmp_path / "redis").start()
-    cluster = Cluster(tmp_path / "grown", Backing(kafka_server, mongo_server, redis), partitions=1)
+    yield Backing(kafka_server, mongo_server, redis)
+    redis.stop()
+
+
+@contextmanager
+def running(cluster: Cluster) -> Iterator[Cluster]:
     try:
         yield cluster.start()
     finally:
         cluster.kill()
-        redis.stop()
 
 
 class Books:
@@ -94,36 +102,58 @@ class Books:
             stats = await client.info("commandstats")
             return Counter(publication=stats["cmdstat_publish"]["calls"])
 
+    async def told(self, chat: str, seq: int) -> None:
+        """Return once the members of a chat have been told of the message, and nobody is waiting to
+        be told of anything."""
+        async with AsyncMongoClient[dict[str, Any]](self._store) as client:
+            db = client.get_default_database()
 
-async def send(cluster: Cluster, connection: Connection, chat: str) -> None:
-    """One message, until everybody has seen it and every read model has it."""
-    ack = await connection.ask("send", chat=chat, kind="text", content="hi")
-    await connection.event("message.sent", seq=ack["seq"])
+            async def all_told() -> bool:
+                # A round that has ended has a `seq` of twice its message's and one more.
+                ended = {"_id": chat, "seq": {"$gt": 2 * seq}}
+                return bool(await db["rounds"].find_one(ended)) and not await db["pushes"].find_one(
+                    {"waiting": True}
+                )
+
+            await until(all_told)
+
+
+async def send(cluster: Cluster, connection: Connection, chat: str, **more: Any) -> int:
+    """One message, until everybody has seen it and every read model has it; its seq."""
+    ack = await connection.ask("send", chat=chat, kind="text", content="hi", **more)
+    await connection.event("message.sent", stream=f"chats/{chat}", seq=ack["seq"])
     async with rest(cluster, "user0") as client:
         answer = await client.get(
             f"/v1/chats/{chat}/messages", headers={"Hansard-Position": ack["position"]}
         )
         answer.raise_for_status()
+    return int(ack["seq"])
 
 
-async def test_a_message_costs_the_same_in_chats_of_every_size(cluster: Cluster) -> None:
+async def chats_of_every_size(cluster: Cluster) -> dict[int, str]:
     users = [f"user{number}" for number in range(max(SIZES))]
     for at in range(0, len(users), 20):
         await asyncio.gather(*(register(cluster, user) for user in users[at : at + 20]))
-    books, costs = Books(cluster), dict[int, dict[str, int]]()
-    async with connected(cluster, users[0]) as connection:
-        chats = {
-            size: await make_chat(cluster, *users[:size], kind="group", name="room")
-            for size in SIZES
-        }
-        for chat in chats.values():
-            await send(cluster, connection, chat)
-        await books.begin()
-        for size, chat in chats.items():
-            before = await books.read()
-            for _ in range(MESSAGES):
+    return {
+        size: await make_chat(cluster, *users[:size], kind="group", name="room") for size in SIZES
+    }
+
+
+async def test_a_message_costs_the_same_in_chats_of_every_size(
+    backing: Backing, tmp_path: Path
+) -> None:
+    with running(Cluster(tmp_path / "grown", backing, partitions=1)) as cluster:
+        books, costs = Books(cluster), dict[int, dict[str, int]]()
+        chats = await chats_of_every_size(cluster)
+        async with connected(cluster, "user0") as connection:
+            for chat in chats.values():
                 await send(cluster, connection, chat)
-            costs[size] = dict(await books.read() - before)
+            await books.begin()
+            for size, chat in chats.items():
+                before = await books.read()
+                for _ in range(MESSAGES):
+                    await send(cluster, connection, chat)
+                costs[size] = dict(await books.read() - before)
     # The event and the reply are published.
     each = {
         "record in commands": 1,
@@ -137,3 +167,41 @@ async def test_a_message_costs_the_same_in_chats_of_every_size(cluster: Cluster)
     }
     cost = {kind: MESSAGES * count for kind, count in each.items()}
     assert costs == dict.fromkeys(SIZES, cost)
+
+
+async def test_telling_costs_a_row_for_each_who_is_told(backing: Backing, tmp_path: Path) -> None:
+    """One member has a device, one is mentioned, answered and reacted to."""
+    costs = dict[int, dict[str, int]]()
+    async with push_service(tmp_path) as push:
+        environ = {
+            **UNLIMITED,
+            "HANSARD_PUSH_HOSTS": push.host,
+            "HANSARD_PUSH_DELAY": "0",
+            "SSL_CERT_FILE": str(push.certificate),
+        }
+        with running(Cluster(tmp_path / "told", backing, environ, partitions=1)) as cluster:
+            books = Books(cluster)
+            chats = await chats_of_every_size(cluster)
+            phone = push.phone("phone")
+            async with rest(cluster, "user1") as client:
+                body = {"kind": "webpush", "subscription": phone.subscription}
+                (await client.put("/v1/me/devices/phone", json=body)).raise_for_status()
+            await books.begin()
+            async with (
+                connected(cluster, "user0") as connection,
+                connected(cluster, "user1") as told,
+            ):
+                for size, chat in chats.items():
+                    answered = await send(cluster, told, chat)
+                    await books.told(chat, answered)
+                    before, got = await books.read(), len(phone.got)
+                    for more in ({}, {"mentions": ["user1", "nobody"]}, {"reply_to": answered}):
+                        seq = await send(cluster, connection, chat, **more)
+                        await books.told(chat, seq)
+                    await connection.ask("react", chat=chat, seq=answered, emoji="+1")
+                    await push.arrived(phone, got + 4)
+                    await books.told(chat, seq)
+                    costs[size] = dict(await books.read() - before)
+    assert costs == dict.fromkeys(SIZES, costs[2])
+    # A mention, an answer and a reaction.
+    assert costs[2]["write to notifications"] == 3

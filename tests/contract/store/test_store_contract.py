@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from projections.store import open_store
-from projections.store.port import Batch, Match, ReadStore, Scan, StoreError
+from projections.store import mongo_terms, open_store, sqlite_terms
+from projections.store.port import Batch, Match, ReadStore, Scan, StoreError, TooCostly
 from tests.contract.store.notes import COLLECTIONS, COUNTS, NOTES, TAGS, Count, Note, Tag, batch
 
 
@@ -206,6 +206,29 @@ async def test_sets_of_many_terms(store: ReadStore) -> None:
         assert numbers(await store.match(NOTES, Match(rooms, all_of, 40))) == wanted[:40]
         assert numbers(await store.match(NOTES, Match(rooms, all_of, 999))) == wanted
     assert numbers(await store.match(NOTES, Match(rooms, (many, ("w150",)), 9))) == [750, 450, 150]
+
+
+async def test_a_search_goes_through_so_much_and_no_more(
+    store: ReadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two terms that are common, and never in one document, would be looked for to the end."""
+    terms = ({"even": 1, "all": 1}, {"odd": 1, "all": 1})
+    notes = [
+        Note(seq=1, room="r", number=n, time=f"t{n:05}", terms=terms[n % 2]) for n in range(6000)
+    ]
+    await store.write(batch(*notes))
+    never = Match(("r",), (("even",), ("odd",)), 9)
+    assert await store.match(NOTES, never) == []
+    with monkeypatch.context() as bounds:
+        bounds.setattr(sqlite_terms, "MOST_STEPS", 10_000)
+        bounds.setattr(sqlite_terms, "STEPS_BETWEEN", 1_000)
+        bounds.setattr(mongo_terms, "MOST_WORK_MS", 1)
+        for _ in range(9):
+            with pytest.raises(TooCostly):
+                await store.match(NOTES, never)
+    # What has just broken off answers as ever.
+    for _ in range(9):
+        assert await store.match(NOTES, never) == []
 
 
 async def test_terms_of_documents_without_scope_or_time_are_not_found(store: ReadStore) -> None:

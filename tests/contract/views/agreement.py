@@ -166,6 +166,8 @@ async def _search_agrees(reading: Reading, brute: BruteForce, user: str, limit: 
         Query(("blue", "reed", "re")),
         Query((), senders=("ann", "bob")),
         Query(("re",), chats=tuple(brute.chats[:1])),
+        Query(("cafe", "igne", "str")),
+        Query(("strasse", "re")),
         Query((), has=("media",), before=midway),
         Query((), after=midway),
     ):

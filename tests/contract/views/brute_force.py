@@ -16,7 +16,9 @@ Answer = dict[str, Any]
 
 ENDINGS = ("message.deleted", "message.expired")
 MEDIA_KINDS = ("image", "file", "audio", "video", "voice_note")
-WORD = re.compile("[a-z0-9]+")
+WORD = re.compile("[\\w\u0301]+|😀")
+#: What words other than plain ones are compared as, looked up and not worked out.
+COMPARED = {"Straße": "strasse", "STRASSE": "strasse", "cafe\u0301": "cafe", "İĞNE": "igne"}
 
 
 class Query(NamedTuple):
@@ -40,6 +42,10 @@ class Query(NamedTuple):
     def counts(self, word: str) -> int:
         begun = self.begun is not None and word.startswith(self.begun)
         return (word in self.whole) + begun
+
+
+def words_of(content: str) -> list[str]:
+    return [COMPARED.get(word, word.lower()) for word in WORD.findall(content)]
 
 
 class BruteForce(BruteSchedules, BruteNotifications):
@@ -356,13 +362,10 @@ class BruteForce(BruteSchedules, BruteNotifications):
                 unseen = e.seq < self.floor(user, chat) or self.hidden(user, chat, e.seq)
                 if unseen or self.gone(e) or lost or not self.meets(e, content, query):
                     continue
-                words = WORD.findall(content.lower())
-                score = sum(map(query.counts, words)) / len(words) if words else 0.0
-                places = [
-                    list(word.span())
-                    for word in WORD.finditer(content.lower())
-                    if query.counts(word[0])
-                ]
+                counts = [query.counts(word) for word in words_of(content)]
+                score = sum(counts) / len(counts) if counts else 0.0
+                found_at = zip(WORD.finditer(content), counts, strict=True)
+                places = [list(word.span()) for word, count in found_at if count]
                 answer = {
                     "message": self.message(user, e),
                     "chat": self.inbox_chat(chat),
@@ -373,7 +376,7 @@ class BruteForce(BruteSchedules, BruteNotifications):
         return [answer for *_, answer in found]
 
     def meets(self, e: Event, content: str, query: Query) -> bool:
-        words = WORD.findall(content.lower())
+        words = words_of(content)
         bears = {e.data["kind"]} | ({"media"} if e.data["kind"] in MEDIA_KINDS else set())
         if "http://" in content:
             bears.add("link")
