@@ -58,8 +58,8 @@ class Corpus:
         return Said(" ".join(words).capitalize(), frozenset(words), located=located)
 
     def _syllable(self) -> str:
-        pick = self._random.choice
-        return pick(_ONSETS) + pick(_VOWELS) + pick(_CODAS)
+        parts: tuple[Sequence[str], ...] = (_ONSETS, _VOWELS, _CODAS)
+        return "".join(map(self._random.choice, parts))
 
 
 def _zipf(count: int) -> list[float]:

@@ -40,8 +40,11 @@ def questions(
     ]
     chinese = [one.content for one in said if not one.content.isascii()]
 
-    def asked(*words: str, filters: str = "", second: bool = False, **query: str) -> Question:
-        query["q"] = " ".join((*filters.split(), *words))
+    def asked(
+        *words: str, filters: str = "", second: bool = False, sort: str = "", chat: str = ""
+    ) -> Question:
+        query = {"q": " ".join((*filters.split(), *words))}
+        query |= {name: value for name, value in (("sort", sort), ("chat", chat)) if value}
         return Question("", query, words, second=second)
 
     def rarely() -> Question:
@@ -66,7 +69,6 @@ def questions(
     def bearing() -> str:
         return f"has:{pick.choice(('link', 'location'))}"
 
-    relevance = {"sort": "relevance"}
     makers: Mapping[str, Callable[[], Question]] = {
         "a rare word": rarely,
         "a common word": lambda: asked(a_common()),
@@ -81,11 +83,11 @@ def questions(
         "before:": lambda: asked(a_usual(), filters=f"before:{midway}"),
         "in one chat": lambda: asked(a_common(), chat=pick.choice(chats)),
         "second page": lambda: asked(a_common(), second=True),
-        "relevance, a rare word": lambda: asked(pick.choice(rare), **relevance),
-        "relevance, a common word": lambda: asked(a_common(), **relevance),
-        "relevance, two words": lambda: asked(a_usual(), a_common(), **relevance),
-        "relevance, two letters": lambda: asked(a_usual()[:2], **relevance),
-        "relevance, second page": lambda: asked(a_common(), second=True, **relevance),
+        "relevance, a rare word": lambda: asked(pick.choice(rare), sort="relevance"),
+        "relevance, a common word": lambda: asked(a_common(), sort="relevance"),
+        "relevance, two words": lambda: asked(a_usual(), a_common(), sort="relevance"),
+        "relevance, two letters": lambda: asked(a_usual()[:2], sort="relevance"),
+        "relevance, second page": lambda: asked(a_common(), second=True, sort="relevance"),
     }
     for kind, make in cycle(makers.items()):
         yield msgspec.structs.replace(make(), kind=kind)

@@ -72,7 +72,7 @@ async def serve(
     if set(roles) == set(ALL) and is_shared(settings.log_url):
         await migrate_log(settings.log_url)
     # Of each counter and histogram, when it was made: nobody asks for that.
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     async with contextlib.AsyncExitStack() as stack:
         whole = set(roles) == set(ALL)
         service = "hansard" if whole else "-".join(("hansard", *roles))

@@ -205,7 +205,9 @@ async def test_connects_are_counted_by_address(
                 pass
         response = caught.value.response
         assert_limited(
-            httpx.Response(429, headers=list(response.headers.raw_items()), content=response.body),
+            httpx.Response(
+                429, headers=list(response.headers.raw_items()), content=bytes(response.body)
+            ),
             "connects",
         )
     # What was left of the trusted proxies' entries is what the client has written itself.
@@ -222,7 +224,7 @@ async def test_401_answers_are_counted_by_address(
         for number, (server, token) in enumerate(
             [(first, ""), (second, "x.y.z"), (first, first.token("ann", -1)), (second, "é")]
         ):
-            headers = {"Authorization": f"Bearer {token}".encode()}
+            headers = {b"Authorization": f"Bearer {token}".encode()}
             answer = await nobody.get(f"{server.url}/v1/me", headers=headers)
             refused(answer, "unauthenticated")
             assert remaining(answer, "unauthenticated") == 3 - number
