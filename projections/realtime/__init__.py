@@ -18,8 +18,9 @@ def open_realtime(url: str, registry: CollectorRegistry | None = None) -> Realti
     Raises:
         ValueError: the URL names no kind of realtime.
     """
+    losses = Losses(registry)
     if _is_redis(url):
-        return RedisRealtime(url, Losses(registry))
+        return RedisRealtime(url, losses)
     return MemoryRealtime()
 
 

@@ -216,9 +216,9 @@ async def scene(request: pytest.FixtureRequest, trio: Trio, tmp_path: Path) -> A
                 stack.callback(trio.kafka.kill)
         backing = Backing(*network) if network else trio.backing
         cluster = Cluster(tmp_path / uuid4().hex, backing)
-        await asyncio.to_thread(cluster.start)
         scene = Scene(cluster, trio, network, disk)
         try:
+            await asyncio.to_thread(cluster.start)
             await scene.begin()
             yield scene
         finally:

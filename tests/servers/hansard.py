@@ -13,7 +13,7 @@ import httpx
 from gateway.auth import mint
 from tests.servers.process import ENDED_WITH_US, free_port, maker
 
-START_WITHIN = 60.0
+START_WITHIN = 120.0
 STOP_WITHIN = 30.0
 
 UNLIMITED = {

@@ -13,8 +13,6 @@ from tests.servers.process import STOP_WITHIN, ServerProcess, free_port
 #: For a fast start: what the second compiler would gain comes later than most tests end.
 _JVM: Final = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-PROPERTIES: Final = "server.properties"
-
 _LOGGING: Final = """
 rootLogger.level=info
 rootLogger.appenderRef.out.ref=out
@@ -31,6 +29,8 @@ class KafkaServer(ServerProcess):
     def __init__(self, folder: Path, disk: SmallDisk | None = None) -> None:
         """Its data are in `folder`, or else on `disk`, which has to be mounted."""
         super().__init__(folder)
+        # Whoever enters a small disk finds itself in another folder, so paths are whole.
+        self._settings = folder / "server.properties"
         self._data = folder / "data"
         if disk is not None:
             self._data = disk.folder / "data"
@@ -87,14 +87,19 @@ log.index.size.max.bytes=1048576
 
     def _prepare(self) -> None:
         (self.folder / "log4j2.properties").write_text(_LOGGING)
-        (self.folder / PROPERTIES).write_text(self._properties())
+        self._settings.write_text(self._properties())
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         with self._log.open("ab") as log:
             subprocess.run(
                 [
                     *self.launcher,
                     *self._java(
-                        "kafka.tools.StorageTool", "format", "-t", cluster, "-c", PROPERTIES
+                        "kafka.tools.StorageTool",
+                        "format",
+                        "-t",
+                        cluster,
+                        "-c",
+                        str(self._settings),
                     ),
                 ],
                 cwd=self.folder,
@@ -106,7 +111,7 @@ log.index.size.max.bytes=1048576
 
     def _command(self) -> list[str]:
         self._log_start = self._log.stat().st_size
-        return self._java("kafka.Kafka", PROPERTIES)
+        return self._java("kafka.Kafka", str(self._settings))
 
     def _ready(self) -> bool:
         """Written after the controller has let the broker in."""

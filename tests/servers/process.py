@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-START_WITHIN: Final = 60.0
+START_WITHIN: Final = 120.0
 STOP_WITHIN: Final = 30.0
 
 #: A process is ended by the kernel when the thread that made it ends, so one thread makes all and

@@ -172,8 +172,11 @@ async def test_frames_that_write_are_writes(server: HansardServer) -> None:
             assert_limited(await ann.put("/v1/me", json={"name": "Ann"}), "writes")
 
 
-async def test_gateways_count_together(gateways: tuple[HansardServer, HansardServer]) -> None:
+async def test_gateways_count_together(
+    gateways: tuple[HansardServer, HansardServer], address: str
+) -> None:
     first, second = gateways
+    forwarded = {"X-Forwarded-For": address}
     async with people(first, "ann") as (ann,), Person(second, "ann") as there:
         there.headers["Authorization"] = ann.headers["Authorization"]
         assert [remaining(await one.get("/v1/me"), "reads") for one in (ann, there) * 15] == [
@@ -182,8 +185,9 @@ async def test_gateways_count_together(gateways: tuple[HansardServer, HansardSer
         for one in (ann, there):
             assert_limited(await one.get("/v1/me"), "reads")
         chat = await ann.chat()
-        async with connected(first, ann.user) as here, connected(second, ann.user) as over_there:
+        async with opened(first, forwarded) as here, opened(second, forwarded) as over_there:
             for connection in (here, over_there):
+                await connection.hello(token=first.token(ann.user))
                 ack = await connection.ask("send", chat=chat, kind="text", content="Hi")
                 assert ack["op"] == "ack"
         assert remaining(await there.put("/v1/me", json={"name": "Ann"}), "writes") == 35
@@ -224,7 +228,7 @@ async def test_401_answers_are_counted_by_address(
         for number, (server, token) in enumerate(
             [(first, ""), (second, "x.y.z"), (first, first.token("ann", -1)), (second, "é")]
         ):
-            headers = {b"Authorization": f"Bearer {token}".encode()}
+            headers = {b"Authorization": f"Bearer {token}".encode()} if token else {}
             answer = await nobody.get(f"{server.url}/v1/me", headers=headers)
             refused(answer, "unauthenticated")
             assert remaining(answer, "unauthenticated") == 3 - number

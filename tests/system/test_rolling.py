@@ -25,8 +25,8 @@ MESSAGES = 30
 @pytest.fixture
 async def cluster(tmp_path: Path, backing: Backing) -> AsyncIterator[Cluster]:
     running = Cluster(tmp_path / f"rolling{abs(hash(tmp_path.name))}", backing)
-    await asyncio.to_thread(running.start)
     try:
+        await asyncio.to_thread(running.start)
         yield running
     finally:
         running.kill()
