@@ -125,15 +125,15 @@ async def test_entries_end_unless_they_are_renewed(brief: PresenceBoard) -> None
     await brief.put("g1", {"ann": "busy", "bob": "online"})
     await brief.put("g2", {"ann": "online"})
 
+    changes: list[Change] = []
+
     async def bobs_has_ended() -> bool:
         # Whoever still says so stays, and the end of another's entry shows when they next do.
-        nonlocal changes
-        changes += await brief.put("g2", {"ann": "online"})
+        changes.extend(await brief.put("g2", {"ann": "online"}))
         return (await brief.read(["bob"]))["bob"] == "offline"
 
-    changes: list[Change] = []
     await until(bobs_has_ended)
-    changes += await brief.put("g2", {"ann": "online"})
+    changes.extend(await brief.put("g2", {"ann": "online"}))
     assert seen(changes) == {"ann": "online"}
 
 
