@@ -87,8 +87,8 @@ async def test_presence_is_lost_for_a_while(tmp_path: Path) -> None:
         await register(server, "ann", "ben")
         chat = await make_chat(server, "ann", "ben")
         async with (
-            connected(server, "ann") as ann,
             connected(server, "ben") as ben,
+            connected(server, "ann") as ann,
             rest(server, "ben") as client,
         ):
             await ben.frame(lambda f: f["op"] == "presence" and f["status"] == "online")

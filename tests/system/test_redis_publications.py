@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests.servers.clients import connected, make_chat, register
+from tests.servers.clients import connected, make_chat, register, rest
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.redis import RedisServer
+from tests.system.rest_support import until
 
 
 @pytest.mark.parametrize("members", [2, 60])
@@ -29,6 +30,13 @@ async def test_one_publication_a_message(tmp_path: Path, members: int) -> None:
                 ack = await connection.ask("send", chat=chat, kind="text", content="hi")
                 await connection.event("message.sent", seq=ack["seq"])
 
+            async def present() -> bool:
+                async with rest(server, users[0]) as asker:
+                    answer = await asker.get("/v1/presence", params={"users": users[0]})
+                return bool(answer.json()["items"][0]["status"] == "online")
+
+            # That one is there is published as well, once and before what follows.
+            await until(present)
             await send()
             before = await published()
             for _ in range(10):

@@ -133,7 +133,7 @@ async def test_entries_end_unless_they_are_renewed(brief: PresenceBoard) -> None
         return (await brief.read(["bob"]))["bob"] == "offline"
 
     await until(bobs_has_ended)
-    changes += await brief.put("g2", {"ann": "online"})
+    changes.extend(await brief.put("g2", {"ann": "online"}))
     assert seen(changes) == {"ann": "online"}
 
 
