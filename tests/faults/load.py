@@ -50,12 +50,16 @@ class Writer:
             await asyncio.sleep(0.05)
 
     async def _finish(self, connection: Connection) -> None:
-        # A mark waits its turn in the gateway; the next one is answered after it.
+        # What was asked for on connections that broke comes before this, in the queue of each
+        # stream, and so do marks that wait their turn in the gateway.
         for chat, seq in self._last.items():
-            ack = await connection.ask("read", chat=chat, up_to=seq)
-            if ack["op"] == "error":
-                assert ack["code"] in DOUBT, ack
-                raise _Doubt
+            for ack in (
+                await connection.ask("read", chat=chat, up_to=seq),
+                await connection.ask("react", chat=chat, seq=seq, emoji="y"),
+            ):
+                if ack["op"] == "error":
+                    assert ack["code"] in DOUBT, ack
+                    raise _Doubt
         self._done = True
 
     async def _next(self, connection: Connection) -> None:

@@ -55,27 +55,14 @@ def read_log(folder: Path) -> Events:
 
 
 async def read_topics(servers: str, prefix: str, count: int) -> Events:
-    """The committed events of a log of so many partitions on Kafka, each in its own topic.
-
-    Returns once every command is decided that was in the queue when this was called.
-    """
-    async with _consumer(servers, group_id=f"{prefix}-decider") as ends_of:
-        commands = [TopicPartition(f"{prefix}.commands", number) for number in range(count)]
-        ends_of.assign(commands)
-        async with asyncio.timeout(60):
-            for partition, end in (await ends_of.end_offsets(commands)).items():
-                while True:
-                    if (await ends_of.committed(partition) or 0) >= end:
-                        break
-                    await asyncio.sleep(0.05)
-        records: list[tuple[str, bytes]] = []
-        async with _consumer(servers, isolation_level="read_committed") as consumer:
-            for kind in ("chats", "users"):
-                partitions = [TopicPartition(f"{prefix}.{kind}", number) for number in range(count)]
-                # Not the committed reader's own end: a commit is answered before that has moved.
-                ends = await ends_of.end_offsets(partitions)
-                records.extend(await _read_up_to(consumer, ends))
-    return checked(records)
+    """The committed events of a log of so many partitions on Kafka, each in its own topic."""
+    topics = [f"{prefix}.{kind}" for kind in ("chats", "users")]
+    partitions = [TopicPartition(topic, number) for topic in topics for number in range(count)]
+    # Not the committed reader's own ends: a commit is answered before those have moved.
+    async with _consumer(servers) as asker:
+        ends = await asker.end_offsets(partitions)
+    async with _consumer(servers, isolation_level="read_committed") as consumer:
+        return checked(await _read_up_to(consumer, ends))
 
 
 @contextlib.asynccontextmanager
