@@ -1,11 +1,12 @@
 """The command `hansard`."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import structlog
@@ -17,10 +18,13 @@ from gateway.auth import mint
 from projections.keyring import KeyringError
 from projections.store.port import StoreError
 from workers.data_lock import DataInUse
+from workers.log import is_shared
 from workers.log.port import LogError
 from workers.secrets_file import open_secrets
 from workers.settings import Settings, StartRefused, read_settings
 from workers.tools.logs import configure
+
+T = TypeVar("T")
 
 EXIT_WRONG = 1
 EXIT_REFUSED = 2
@@ -43,8 +47,7 @@ def serve() -> None:
     from workers.serve import serve as run
     from workers.tools.welcome import welcome
 
-    with _one_line():
-        uvloop.run(run(_settings(), ALL, welcome))
+    _run(lambda settings: run(settings, ALL, welcome))
 
 
 @app.command()
@@ -88,8 +91,7 @@ def migrate(as_json: AsJson = False) -> None:
     """Make what is missing of the log and the stores, and check what is there."""
     from workers.tools.migrate import migrate as run
 
-    with _one_line():
-        migrated = uvloop.run(run(_settings()))
+    migrated = _run(run)
     if as_json:
         _print_json(migrated)
     else:
@@ -151,12 +153,11 @@ def import_(
     from workers.tools.importer import report, run_import
 
     console = Console(stderr=True)
-    with _one_line():
-        summary = uvloop.run(
-            run_import(
-                _settings(), files, map_file=map_file, keep_going=keep_going, console=console
-            )
+    summary = _run(
+        lambda settings: run_import(
+            settings, files, map_file=map_file, keep_going=keep_going, console=console
         )
+    )
     if as_json:
         _print_json(summary)
     report(summary, console if as_json else Console(), errors=console)
@@ -174,9 +175,7 @@ def demo(
     from workers.tools.demo import run_demo
     from workers.tools.welcome import url
 
-    with _one_line():
-        settings = _settings()
-        uvloop.run(run_demo(settings, (at or url(settings)).rstrip("/"), Console()))
+    _run(lambda settings: run_demo(settings, (at or url(settings)).rstrip("/"), Console()))
 
 
 UserArgument = Annotated[str, typer.Argument(help="The user's id.")]
@@ -222,9 +221,8 @@ def _suspension(
 ) -> None:
     from workers.tools.suspension import Suspension, carry_out
 
-    with _one_line():
-        wanted = Suspension(user, suspended, reason)
-        uvloop.run(carry_out(_settings(), wanted, at, token))
+    wanted = Suspension(user, suspended, reason)
+    _run(lambda settings: carry_out(settings, wanted, at, token))
     if as_json:
         _print_json(wanted)
     else:
@@ -248,8 +246,7 @@ def doctor_(
 
     if context.invoked_subcommand is not None:
         return
-    with _one_line():
-        report = uvloop.run(examine(_settings(), everything=verify))
+    report = _run(lambda settings: examine(settings, everything=verify))
     if as_json:
         _print_json(report)
     else:
@@ -272,7 +269,7 @@ def retry_(
 
     with _one_line():
         try:
-            retried = uvloop.run(retry(_settings(), stream))
+            retried = _run(lambda settings: retry(settings, stream))
         except DataInUse as error:
             raise StartRefused(f"{error}: stop it first") from error
     if as_json:
@@ -298,8 +295,16 @@ def _work(
     def started(settings: Settings, _: object) -> None:
         structlog.get_logger().info("started", role=role, host=settings.host, port=settings.port)
 
+    _run(lambda settings: run(settings, (role,), started))
+
+
+def _run(work: Callable[[Settings], Coroutine[None, None, T]]) -> T:
     with _one_line():
-        uvloop.run(run(_settings(), (role,), started))
+        settings = _settings()
+        # To write to a connection that was just lost raises with uvloop what aiokafka does not
+        # expect (aiokafka #1038): its clients hang then for good.
+        run = asyncio.run if is_shared(settings.log_url) else uvloop.run
+        return run(work(settings))
 
 
 def _print_json(answer: object) -> None:

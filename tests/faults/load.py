@@ -32,11 +32,11 @@ class Writer:
         self._doubtful: list[tuple[str, str]] = []
         self._count = 0
         self._last: dict[str, int] = {}
-        self._done = False
 
     async def write(self, server: HansardServer, stop: asyncio.Event) -> None:
         """Write until told to stop, nothing is in doubt any more, and all has been asked for that
         the gateway had put by."""
+        self._done = False
         while not self._done:
             with contextlib.suppress(*_GONE, _Doubt):
                 async with connected(server, self.user) as connection:

@@ -96,8 +96,8 @@ log.index.size.max.bytes=1048576
                     *self._java(
                         "kafka.tools.StorageTool",
                         "format",
-                        "-t",
-                        cluster,
+                        # It may begin with a dash.
+                        f"--cluster-id={cluster}",
                         "-c",
                         str(self._settings),
                     ),
