@@ -1,5 +1,6 @@
 """Log lines on their way to whoever reads them, which may be nobody."""
 
+import json
 import os
 import subprocess
 import sys
@@ -73,3 +74,29 @@ def test_a_process_ends_though_nobody_reads_its_last_lines() -> None:
         os.close(there)
         assert process.wait(60) == 0
     os.close(here)
+
+
+NAGGING = """
+import logging, sys
+from workers.tools import logs
+logs.configure("info", sys.stderr)
+for number in range(1_000):
+    logging.getLogger("library").error("no answer of %d", number)
+logging.getLogger("library").error("no answer at all")
+logs.SAME_WITHIN = 0
+logging.getLogger("library").error("no answer of %d", 1_000)
+"""
+
+
+def test_a_library_that_repeats_itself_is_counted() -> None:
+    command = [sys.executable, "-c", NAGGING]
+    run = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    told = [json.loads(line) for line in run.stderr.splitlines()]
+    shown = [(line["message"], line.get("repeated")) for line in told]
+    assert ("no answer at all", None) in shown
+    shown.remove(("no answer at all", None))
+    assert shown[0] == ("no answer of 0", None)
+    # Each thousandth that was not told is counted by one that was.
+    assert len(shown) + sum(count or 0 for _, count in shown) == 1_001
+    assert shown[-1][0] == "no answer of 1000"
+    assert len(shown) < 10

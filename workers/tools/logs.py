@@ -6,9 +6,11 @@ and of an exception its class.
 
 import atexit
 import logging
+import math
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -24,6 +26,10 @@ MAX_WAITING = 10_000
 GATHER = 0.02
 #: Seconds that a process waits at its end for its last lines to be taken.
 FAREWELL = 1.0
+#: Seconds within which a library tells the same thing once.
+SAME_WITHIN = 1.0
+#: Things that libraries tell which are remembered.
+MAX_REMEMBERED = 1_000
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
@@ -79,15 +85,30 @@ def _write(file: int, text: bytes) -> None:
 
 
 class _ToStructlog(logging.Handler):
-    """Hands on what libraries log."""
+    """Hands on what libraries log, the same thing once a second: clients of a broker that is gone
+    tell of it hundreds of times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # When a thing was told last, and how often it was not since.
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        what, now = (record.name, str(record.msg)), time.monotonic()
+        told_at, unsaid = self._told.get(what, (-math.inf, 0))
+        if now - told_at < SAME_WITHIN:
+            self._told[what] = told_at, unsaid + 1
+            return
+        if len(self._told) >= MAX_REMEMBERED:
+            self._told.clear()
+        self._told[what] = now, 0
         error = record.exc_info[0] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
             "library_log",
             logger=record.name,
             message=record.getMessage().partition("\n")[0],
+            **({"repeated": unsaid} if unsaid else {}),
             **({} if error is None else {"error": error.__qualname__}),
         )
 
