@@ -15,6 +15,7 @@ from domain.decider import Verdict
 from domain.instants import from_millis
 from gateway.commander import Busy, Commander
 from gateway.position import PositionCodec
+from projections.cancellation import own_cancellation
 from projections.catalogue import COLLECTIONS
 from projections.engine import Engine
 from projections.keyring import open_keyring
@@ -172,9 +173,21 @@ def _hand_to(deciders: Deciders) -> Callable[[Command, Callable[[Verdict | None]
 
 @contextlib.asynccontextmanager
 async def running(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Have the work done beside the body; if any of it fails, so does the body."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one) for one in work]
-        yield
-        for task in tasks:
-            task.cancel()
+    """Have the work done beside the body; if any of it fails or ends, so does the body."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_unending(one)) for one in work]
+            yield
+            for task in tasks:
+                task.cancel()
+    finally:
+        for one in work:
+            # It may not have begun, which Python would warn of.
+            one.close()
+
+
+async def _unending(work: Coroutine[None, None, None]) -> None:
+    """Without it a process could go on that does nothing any more."""
+    with own_cancellation():
+        await work
+    raise RuntimeError(f"{work!r} has ended")

@@ -10,6 +10,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from projections.cancellation import BrokenOff, own_cancellation
 from projections.keyring.port import KeyringError
 from projections.keyring.wrapping import MasterKey, WrongMasterKey
 
@@ -119,11 +120,11 @@ class MongoKeyring:
 @contextlib.asynccontextmanager
 async def _errors() -> AsyncIterator[None]:
     try:
-        with pymongo.timeout(TIMEOUT):
+        with own_cancellation(), pymongo.timeout(TIMEOUT):
             yield
     except BulkWriteError as error:
         # Its own text quotes the keys.
         [first, *_] = error.details["writeErrors"] or error.details["writeConcernErrors"]
         raise KeyringError(f"the keyring: {first['errmsg']}") from None
-    except PyMongoError as error:
-        raise KeyringError(f"the keyring: {error}") from error
+    except (PyMongoError, BrokenOff) as error:
+        raise KeyringError(f"the keyring: {error!r}") from error

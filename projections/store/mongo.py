@@ -22,6 +22,7 @@ from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from projections.cancellation import BrokenOff, own_cancellation
 from projections.store.mongo_elections import Elections
 from projections.store.mongo_runs import numbered
 from projections.store.mongo_schema import Fields, Table, declare
@@ -219,14 +220,14 @@ class MongoStore:
             raise StoreError("the read store is closed")
         self._begun += 1
         try:
-            with pymongo.timeout(seconds):
+            with own_cancellation(), pymongo.timeout(seconds):
                 yield
         except BulkWriteError as error:
             # Its own text quotes the documents.
             [first, *_] = error.details["writeErrors"] or error.details["writeConcernErrors"]
             raise StoreError(f"a write failed: {first['errmsg']}") from None
-        except PyMongoError as error:
-            raise StoreError(f"the read store: {error}") from error
+        except (PyMongoError, BrokenOff) as error:
+            raise StoreError(f"the read store: {error!r}") from error
         except msgspec.DecodeError as error:
             raise StoreError(f"a stored document has another form: {error}") from error
         finally:

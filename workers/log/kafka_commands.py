@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from domain.commands import Command
+from projections.cancellation import BrokenOff, own_cancellation
 from projections.objects import Objects
 from workers.log.kafka_codec import encode_command
 from workers.log.kafka_identity import read_identity
@@ -59,15 +60,16 @@ class KafkaCommandLog:
     async def put(self, command: Command, reply_to: ReplyTo) -> None:
         value, headers = encode_command(command, reply_to)
         try:
-            producer = self._producer or await self._start()
-            await producer.send_and_wait(
-                self._place.topic(COMMANDS),
-                value,
-                key=command.stream.encode(),
-                partition=partition_of(command.stream, self._count),
-                headers=headers,
-            )
-        except KafkaError as error:
+            with own_cancellation():
+                producer = self._producer or await self._start()
+                await producer.send_and_wait(
+                    self._place.topic(COMMANDS),
+                    value,
+                    key=command.stream.encode(),
+                    partition=partition_of(command.stream, self._count),
+                    headers=headers,
+                )
+        except (KafkaError, BrokenOff) as error:
             raise LogError(f"append: {type(error).__name__}") from error
 
     async def hold(self, work: Work) -> None:

@@ -17,6 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
+from projections.cancellation import BrokenOff, own_cancellation
 from workers.log import kafka_topics as topics
 from workers.log.kafka_metadata import TopicMetadata, brokers_and_topics
 from workers.log.kafka_topics import IDENTITY, TOPICS, KafkaPlace
@@ -41,8 +42,9 @@ class LogIdentity(msgspec.Struct, frozen=True):
 @contextmanager
 def told_as_log_error(place: KafkaPlace) -> Iterator[None]:
     try:
-        yield
-    except (KafkaError, OSError) as error:
+        with own_cancellation():
+            yield
+    except (KafkaError, OSError, BrokenOff) as error:
         raise LogError(f"{place}: {type(error).__name__}") from error
 
 

@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from domain.commands import Outcome
 from domain.envelope import CONTENT_TYPE, chain_next
 from domain.state import Part
+from projections.cancellation import BrokenOff, own_cancellation
 from workers.log import kafka_snapshots
 from workers.log.kafka_cache import CacheError, Place, StateCache
 from workers.log.kafka_codec import encode_outcome, read_command
@@ -174,7 +175,7 @@ class KafkaTenure:
         clients: tuple[Any, ...] = (self._producer, self._commands)
         for client in clients:
             # A producer that was fenced, or whose broker is gone, may wait for ever.
-            with suppress(KafkaError, TimeoutError, IllegalStateError):
+            with suppress(LogError), _log_errors("farewell"):
                 async with asyncio.timeout(FAREWELL):
                     await client.stop()
         if hasattr(self, "_cache"):
@@ -285,11 +286,12 @@ def _snapshots_due(places: Mapping[str, Place]) -> int:
 @contextmanager
 def _log_errors(step: str) -> Iterator[None]:
     try:
-        yield
+        with own_cancellation():
+            yield
     except ProducerFenced as error:
         raise Fenced(f"{step}: another process owns the partition") from error
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise Conflict(f"{step}: {type(error).__name__}") from error
-    except (KafkaError, IllegalStateError, TimeoutError, AssertionError) as error:
+    except (KafkaError, IllegalStateError, TimeoutError, AssertionError, BrokenOff) as error:
         # A producer that has failed for good asserts that nobody uses it any more.
         raise LogError(f"{step}: {type(error).__name__}") from error

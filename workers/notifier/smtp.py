@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from projections.cancellation import BrokenOff, own_cancellation
 from workers.notifier.channel import TAKEN, Sent
 
 TIMEOUT = 30.0
@@ -32,7 +33,9 @@ class Smtp:
     async def send(self, mail: EmailMessage) -> Sent:
         """Hand a mail to the server."""
         try:
-            await aiosmtplib.send(mail, **self._options)  # type: ignore[arg-type]  # one dict for all
+            with own_cancellation():
+                # One dict for all options.
+                await aiosmtplib.send(mail, **self._options)  # type: ignore[arg-type]
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [one.code for one in error.recipients]
             return Sent("refused" if all(c >= 500 for c in codes) else "later", str(codes))
@@ -41,7 +44,7 @@ class Smtp:
             return Sent("later", str(error.code))
         except aiosmtplib.SMTPResponseException as error:
             return Sent("refused" if error.code >= 500 else "later", str(error.code))
-        except (aiosmtplib.SMTPException, OSError) as error:
+        except (aiosmtplib.SMTPException, OSError, BrokenOff) as error:
             return Sent("later", type(error).__name__)
         except ValueError as error:
             return Sent("refused", type(error).__name__)
