@@ -173,10 +173,10 @@ def _hand_to(deciders: Deciders) -> Callable[[Command, Callable[[Verdict | None]
 
 @contextlib.asynccontextmanager
 async def running(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Have the work done beside the body; if any of it fails or ends, so does the body."""
+    """Have the work done beside the body; if any of it fails, so does the body."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_unending(one)) for one in work]
+            tasks = [group.create_task(_carried_out(one)) for one in work]
             yield
             for task in tasks:
                 task.cancel()
@@ -186,8 +186,8 @@ async def running(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
             one.close()
 
 
-async def _unending(work: Coroutine[None, None, None]) -> None:
-    """Without it a process could go on that does nothing any more."""
+async def _carried_out(work: Coroutine[None, None, None]) -> None:
+    # A task that somebody else's cancellation ends would be no failure to its group, and the
+    # process would go on without it.
     with own_cancellation():
         await work
-    raise RuntimeError(f"{work!r} has ended")

@@ -9,10 +9,6 @@ from projections.cancellation import BrokenOff
 from workers.core import running
 
 
-async def ending() -> None:
-    pass
-
-
 async def failing() -> None:
     raise ValueError
 
@@ -27,10 +23,8 @@ async def lasting() -> None:
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(
-    ("work", "error"), [(ending, RuntimeError), (failing, ValueError), (broken_off, BrokenOff)]
-)
-async def test_what_ends_before_its_time_ends_the_body(
+@pytest.mark.parametrize(("work", "error"), [(failing, ValueError), (broken_off, BrokenOff)])
+async def test_what_fails_ends_the_body(
     work: Callable[[], Coroutine[None, None, None]], error: type[Exception]
 ) -> None:
     with pytest.raises(ExceptionGroup) as raised:
