@@ -265,13 +265,15 @@ def retry_(
 ) -> None:
     """Read stale streams again, from the events they have stopped at. In the edition of one process
     no server may run; in the distributed one the projectors do it, so they must."""
-    from workers.tools.doctor import retry
+    from workers.tools.doctor import Retried, retry
 
-    with _one_line():
+    async def alone(settings: Settings) -> list[Retried]:
         try:
-            retried = _run(lambda settings: retry(settings, stream))
+            return await retry(settings, stream)
         except DataInUse as error:
             raise StartRefused(f"{error}: stop it first") from error
+
+    retried = _run(alone)
     if as_json:
         _print_json(retried)
     else:
