@@ -1,5 +1,6 @@
 """A log of one partition on Kafka: its queue of commands, its tenures, and what they leave."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -25,6 +26,8 @@ from workers.log.port import ReplyTo
 
 NOW = 1_700_000_000_000
 TIME = from_millis(NOW)
+#: Seconds within which an acknowledged commit can be read.
+SETTLED = 10.0
 
 Kept = set[tuple[Any, ...]]
 
@@ -91,6 +94,13 @@ class Seat:
         async with self._asking(self.place.group(DECIDERS)) as consumer:
             offset: int | None = await consumer.committed(self.commands)
             return offset
+
+    async def stands_at(self, offset: int) -> None:
+        """Wait for the deciders' group to stand there: a commit is acknowledged before its offset
+        can be read."""
+        async with asyncio.timeout(SETTLED):
+            while await self.offset() != offset:
+                await asyncio.sleep(0.01)
 
     async def queued(self) -> int:
         """The end of the queue."""

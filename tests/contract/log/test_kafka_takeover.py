@@ -122,7 +122,7 @@ async def test_whoever_takes_over_knows_what_was_decided(seat: Seat, seed: int) 
     async with asyncio.timeout(SECONDS), seat.taken(scratch) as tenure:
         await decide(tenure, 40)
     assert await seat.events()
-    assert await seat.offset() == await seat.queued()
+    await seat.stands_at(await seat.queued())
 
 
 async def test_without_an_offset_it_begins_with_the_earliest_command(seat: Seat) -> None:
@@ -143,7 +143,7 @@ async def test_without_an_offset_it_begins_with_the_earliest_command(seat: Seat)
         outcomes = await decide(tenure, 4)
         assert [outcome.seq for outcome in outcomes[:3]] == [2, 2, 3]
         assert outcomes[3] == receipt
-    assert await seat.offset() == 4
+    await seat.stands_at(4)
     assert len((await seat.events())[ANN]) == record.envelope.seq + 2
 
 

@@ -94,7 +94,7 @@ async def test_an_old_tenure_commits_nothing_and_moves_nothing(seat: Seat) -> No
             with pytest.raises(LogError):
                 await decider.decide([one.command for one in asked], [one.place for one in asked])
             assert [outcome.seq for outcome in await decide(new, 1)] == [2]
-            assert await seat.offset() == place + 1
+            await seat.stands_at(place + 1)
 
 
 async def test_an_old_tenure_cannot_end_what_it_began(seat: Seat) -> None:
@@ -181,7 +181,7 @@ async def test_what_is_no_command_is_refused_and_stops_nothing(
         one, garbage, two = await decide(tenure, 3)
         assert (garbage.status, garbage.code) == ("refused", "internal_error")
         assert (one.seq, two.seq) == (1, 2)
-    assert await seat.offset() == 3
+    await seat.stands_at(3)
     # Its receipt answers whoever asks again.
     async with asyncio.timeout(SECONDS), seat.taken(seat.folder / "none.db") as tenure:
         _, receipts = await tenure.recall([], [garbage.command])
@@ -215,11 +215,12 @@ async def test_a_group_that_the_log_does_not_take_leaves_nothing(seat: Seat, siz
     spoilt = large._replace(records=[first._replace(value=b"x" * size), second], upto=2)
     async with asyncio.timeout(SECONDS), seat.taken() as tenure:
         await tenure.commit(good._replace(upto=1))
+        await seat.stands_at(1)
         with pytest.raises(Conflict):
             await tenure.commit(spoilt)
         assert await seat.offset() == 1
         await tenure.commit(large._replace(upto=2))
-        assert await seat.offset() == 2
+        await seat.stands_at(2)
     assert {stream: len(events) for stream, events in (await seat.events()).items()} == {
         ANN: 2,
         user_stream("bob"): 1,
@@ -239,7 +240,7 @@ async def test_what_is_not_turned_away_here_the_broker_takes(seat: Seat) -> None
                 group._replace(records=[record._replace(value=b"x" * (room + 1))], upto=1)
             )
         await tenure.commit(group._replace(records=[record._replace(value=b"x" * room)], upto=1))
-        assert await seat.offset() == 1
+        await seat.stands_at(1)
 
 
 async def test_a_group_with_nothing_to_write_is_answered(seat: Seat) -> None:
@@ -260,10 +261,10 @@ async def test_a_group_with_nothing_to_write_is_answered(seat: Seat) -> None:
         await decide(tenure, 2)
         # It leaves no receipt, and nothing that its offset could be committed with.
         assert [one.status for one in await decide(tenure, 2)] == ["unchanged"] * 2
-        assert await seat.offset() == 2
+        await seat.stands_at(2)
         await seat.put(name_ann("two", "Anna"))
         await decide(tenure, 1)
-        assert await seat.offset() == 5
+        await seat.stands_at(5)
     assert len((await seat.events())[ANN]) == 3
 
 
