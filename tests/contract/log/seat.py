@@ -100,7 +100,7 @@ class Seat:
         can be read."""
         async with asyncio.timeout(SETTLED):
             while await self.offset() != offset:
-                await asyncio.sleep(0.01)
+                pass
 
     async def queued(self) -> int:
         """The end of the queue."""
