@@ -18,8 +18,7 @@ async def unread(reading: Reading, accesses: Sequence[Access]) -> dict[str, int]
     """The number of unread messages by chat."""
     behind = [a for a in accesses if a.read_up_to < a.chat.last_message]
     before = await _ordinals(reading, behind)
-    removed = await _removed(reading, behind)
-    others = await _not_counted(reading, behind)
+    removed, others = await _taken_off(reading, behind)
     counts = {
         a.id: max(0, a.chat.ordinal - before[a.id] - removed.get(a.id, 0) - len(others[a.id]))
         for a in behind
@@ -46,9 +45,30 @@ async def _ordinals(reading: Reading, accesses: Sequence[Access]) -> dict[str, i
     return joined | known | last
 
 
+async def _taken_off(
+    reading: Reading, accesses: Sequence[Access]
+) -> tuple[dict[str, int], dict[str, dict[int, Message]]]:
+    """What does not count, of one moment: what is removed between two questions would be taken off
+    twice or not at all."""
+    removed = await _removed(reading, accesses)
+    moving = [a for a in accesses if _may_be_removed(a)]
+    while True:
+        others = await _not_counted(reading, accesses)
+        by_now = await _removed(reading, moving)
+        if by_now.items() <= removed.items():
+            return removed, others
+        removed |= by_now
+
+
+def _may_be_removed(access: Access) -> bool:
+    """Whether something of what is looked for by itself can since have been deleted or expired."""
+    chat, hidden_up_to = access.chat, access.mark.hidden_up_to
+    return max(chat.expiring_up_to, chat.scheduled_up_to, hidden_up_to) > access.read_up_to
+
+
 async def _removed(reading: Reading, accesses: Sequence[Access]) -> dict[str, int]:
     """How many messages after each mark are known to be deleted or expired."""
-    some = [a for a in accesses if a.chat.removed_up_to > a.read_up_to]
+    some = [a for a in accesses if a.chat.removed_up_to > a.read_up_to or _may_be_removed(a)]
     scans = [_after_mark(a, Scan((a.id,), along="removed")) for a in some]
     counts = await reading.count(MESSAGES, scans)
     return {a.id: count for a, count in zip(some, counts, strict=True)}

@@ -1,8 +1,12 @@
 """The number of unread messages is exact, whatever befalls them."""
 
+import dataclasses
+from typing import Any, cast
+
 import pytest
 
 from domain import commands as c
+from projections.store.port import ReadStore
 from projections.views.access import access_to
 from projections.views.unread import unread
 from tests.contract.views.world import World
@@ -154,3 +158,52 @@ async def test_many_chats_are_counted_at_once(world: World, group: str) -> None:
     reading = await world.reading()
     accesses = [await access_to(reading, "bob", chat) for chat in (group, "h", "d")]
     assert await unread(reading, accesses) == {group: 2, "h": 3, "d": 1}
+
+
+class Meanwhile:
+    """A read store in which something happens just before one of the questions."""
+
+    def __init__(self, world: World, before: int) -> None:
+        self._world = world
+        self._before = before
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        async def ask(*question: Any) -> Any:
+            if self.asked == self._before:
+                await self._world.fold()
+            self.asked += 1
+            return await getattr(self._world.store, name)(*question)
+
+        return ask
+
+
+async def end(world: World, chat: str, message: int, how: str) -> None:
+    """End a message that does not count any more, without folding that yet."""
+    if how == "deleted":
+        await world.delete("ann", chat, message)
+    else:
+        await world.to_chat("ann", chat, c.ExpireMessage(message=message), rights="system")
+
+
+@pytest.mark.parametrize("how", ["deleted", "expired"])
+async def test_what_ends_between_two_questions_is_taken_off_once(world: World, how: str) -> None:
+    await world.register("ann", "bob")
+    before, asked = 0, 1
+    while before < asked:
+        chat = f"chat-{before}"
+        await world.group(chat, "ann", "bob")
+        await world.say("ann", chat, "counts")
+        expires_in = 5 if how == "expired" else None
+        message = await world.say("ann", chat, "does not", expires_in=expires_in)
+        if how == "deleted":
+            await world.hide("bob", chat, message)
+        world.seconds += 10
+        reading = await world.reading()
+        access = await access_to(reading, "bob", chat)
+        await end(world, chat, message, how)
+        store = Meanwhile(world, before)
+        counts = await unread(dataclasses.replace(reading, store=cast(ReadStore, store)), [access])
+        assert counts == {chat: 1}, before
+        before, asked = before + 1, store.asked
+    assert before > 2
