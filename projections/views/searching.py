@@ -18,7 +18,7 @@ from projections.words import highlights
 
 MAX_EXPANSIONS = 200
 #: Relevance ranks among this many of the newest matches.
-MAX_RANKED = 1000
+MAX_RANKED = 500
 #: Matches asked for at once when some had to be left out.
 MIN_MATCHES = 50
 
@@ -135,7 +135,7 @@ async def _relevant(
 def _occurrences(words: MessageWords, whole: Sequence[str], begun: frozenset[str]) -> int:
     """How often the words that were asked for stand in a message, and those they begin."""
     terms = words.terms
-    # Lists are the fastest here, and there may be a thousand messages.
+    # Lists are the fastest here, and there may be hundreds of messages.
     count = sum([terms.get(word, 0) for word in whole])
     return count + sum([terms[word] for word in begun.intersection(terms)])
 
