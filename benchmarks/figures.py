@@ -76,6 +76,19 @@ def latency(seconds: Sequence[float]) -> Latency | None:
     )
 
 
+def answers(lane: str, unit: str, took: Sequence[float], seconds: float) -> LaneFigures:
+    """A lane of requests, of which each took so long, in so many seconds together."""
+    return LaneFigures(
+        lane=lane,
+        unit=unit,
+        count=len(took),
+        per_s=round(len(took) / seconds, 1),
+        deliveries_per_s=None,
+        answer_ms=latency(took),
+        delivery_ms=None,
+    )
+
+
 def result(
     scenario: str,
     parameters: Mapping[str, float],

@@ -8,7 +8,7 @@ import msgspec
 
 from benchmarks import Stop, deliveries, rest, traffic
 from benchmarks.deliveries import Inbox
-from benchmarks.figures import LaneFigures, ProcessFigures, Result, latency, result
+from benchmarks.figures import ProcessFigures, Result, answers, result
 from benchmarks.process import Meter
 from benchmarks.stage import Stage, User
 from benchmarks.traffic import Lane, Room
@@ -137,15 +137,7 @@ async def history(stage: Stage, plan: Plan, meter: Meter) -> Result:
     for walk in walks:
         walk.reverse()
         found += deliveries.faults(chat.acks, walk)
-    pages = LaneFigures(
-        lane="pages",
-        unit="pages",
-        count=len(took),
-        per_s=round(len(took) / seconds, 1),
-        deliveries_per_s=None,
-        answer_ms=latency(took),
-        delivery_ms=None,
-    )
+    pages = answers("pages", "pages", took, seconds)
     parameters = {"messages": messages, "page": _PAGE, "concurrency": plan.concurrency}
     return result("history", parameters, [pages], processes, found)
 

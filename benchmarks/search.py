@@ -10,7 +10,7 @@ import msgspec
 from benchmarks import Stop, rest
 from benchmarks.client import Connection, Frame
 from benchmarks.corpus import Corpus, Said
-from benchmarks.figures import LaneFigures, Result, latency, result
+from benchmarks.figures import LaneFigures, Result, answers, result
 from benchmarks.process import Meter
 from benchmarks.questions import Question, questions
 from benchmarks.scenarios import Plan
@@ -101,15 +101,7 @@ class _Run:
         seconds = time.perf_counter() - self._began
         everything = [one for took in self._took.values() for one in took]
         return [
-            LaneFigures(
-                lane=f"{kind}, {at_once} at once",
-                unit="queries",
-                count=len(took),
-                per_s=round(len(took) / seconds, 1),
-                deliveries_per_s=None,
-                answer_ms=latency(took),
-                delivery_ms=None,
-            )
+            answers(f"{kind}, {at_once} at once", "queries", took, seconds)
             for kind, took in (*self._took.items(), ("all", everything))
         ]
 

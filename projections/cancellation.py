@@ -28,7 +28,7 @@ def own_cancellation() -> Iterator[None]:
         yield
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling() == before:
-            raise BrokenOff from error
+            raise BrokenOff("broken off by somebody else") from error
         raise
     finally:
         if task is not None and task.cancelling() > before:

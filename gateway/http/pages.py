@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.http.dependencies import Call
+from gateway.problems import invalid_request
 from projections.views.shapes import Event, Listing, Place
 
 #: The largest page of most lists, and of a feed.
@@ -19,6 +20,18 @@ Limit = Annotated[int, Meta(ge=1)]
 #: A place in a stream, or before its first event.
 At = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Cursor = Annotated[str, Meta(max_length=2048)]
+
+
+def several(ids: str, name: str, most: int) -> list[str]:
+    """The ids that the parameter of this name has, separated by commas.
+
+    Raises:
+        Problem: there are more than `most`.
+    """
+    found = [id for id in ids.split(",") if id]
+    if len(found) > most:
+        raise invalid_request(name, f"At most {most} {name}.")
+    return found
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):

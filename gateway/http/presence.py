@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from gateway import forms
 from gateway.http.dependencies import Call, answer, body, query, reader, writer
-from gateway.http.pages import Page
+from gateway.http.pages import Page, several
 from gateway.openapi import documented
-from gateway.problems import invalid_request
 from projections.realtime.presence import Status
 from projections.views import people, shapes
 
@@ -36,9 +35,7 @@ async def read_presence(request: Request) -> Response:
     blocked the other.
     """
     call = await reader(request)
-    users = [user for user in query(request, PresenceQuery).users.split(",") if user]
-    if len(users) > MAX_USERS:
-        raise invalid_request("users", f"At most {MAX_USERS} users.")
+    users = several(query(request, PresenceQuery).users, "users", MAX_USERS)
     statuses = await _shown(call, list(dict.fromkeys(users)))
     items = [shapes.Presence(user=user, status=status) for user, status in statuses.items()]
     return answer(Page(items, None))

@@ -10,9 +10,8 @@ from starlette.responses import Response
 
 from domain.ids import user_stream
 from gateway.http.dependencies import answer, query, reader, user_id
-from gateway.http.pages import Page
+from gateway.http.pages import Page, several
 from gateway.openapi import documented
-from gateway.problems import invalid_request
 from projections.views import people, shapes
 
 MAX_IDS = 100
@@ -30,9 +29,7 @@ class UsersQuery(msgspec.Struct, frozen=True):
 async def read_users(request: Request) -> Response:
     """The profiles of some users, in the order asked for. Ids that nobody has are left out."""
     call = await reader(request)
-    ids = [id for id in query(request, UsersQuery).ids.split(",") if id]
-    if len(ids) > MAX_IDS:
-        raise invalid_request("ids", f"At most {MAX_IDS} ids.")
+    ids = several(query(request, UsersQuery).ids, "ids", MAX_IDS)
     call.about(*map(user_stream, ids))
     return answer(Page(await people.profiles(call.reading(), call.user, ids), None))
 

@@ -13,7 +13,7 @@ import structlog
 from gateway.ws.announcements import APART
 from gateway.ws.frames import PresenceShown, encode
 from projections.realtime.port import Publication, Realtime, RealtimeError
-from projections.realtime.presence import Change, PresenceBoard, Status
+from projections.realtime.presence import PRECEDENCE, Change, PresenceBoard, Status
 from projections.store.port import StoreError
 
 log = structlog.get_logger()
@@ -36,8 +36,6 @@ RETRY = 1.0
 AT_ONCE = 200
 #: Users of whom something was told in the last seconds; of others nothing is told meanwhile.
 MAX_RECENT = 50_000
-
-_ORDER: Sequence[Status] = ("busy", "online", "away", "offline")
 
 
 class Device:
@@ -202,7 +200,7 @@ class Attendance:
 
     def _status(self, user: str, now: float) -> Status | None:
         statuses = [device.status(now) for device in self._devices.get(user, ())]
-        return min(statuses, key=_ORDER.index, default=None)
+        return min(statuses, key=PRECEDENCE.index, default=None)
 
     def _hold(self, told: _Told) -> None:
         """Have a change published: the first now, and of those that follow the last, later."""

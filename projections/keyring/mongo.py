@@ -127,4 +127,4 @@ async def _errors() -> AsyncIterator[None]:
         [first, *_] = error.details["writeErrors"] or error.details["writeConcernErrors"]
         raise KeyringError(f"the keyring: {first['errmsg']}") from None
     except (PyMongoError, BrokenOff) as error:
-        raise KeyringError(f"the keyring: {error!r}") from error
+        raise KeyringError(f"the keyring: {error}") from error

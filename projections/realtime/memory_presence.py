@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from projections.realtime.presence import HOLDS, TOLD_WITHIN, Change, Status
+from projections.realtime.presence import HOLDS, PRECEDENCE, TOLD_WITHIN, Change, Status
 
 #: The gateway of an entry that a wish has made.
 _NONE = ""
-_ORDER: Sequence[Status] = ("busy", "online", "away", "offline")
 
 #: A status, and when it ends.
 _Held = tuple[Status, float]
@@ -31,7 +30,7 @@ class _Sheet:
             return "offline"
         if self.wish is not None:
             return self.wish[0]
-        return min((status for status, _ in self.entries.values()), key=_ORDER.index)
+        return min((status for status, _ in self.entries.values()), key=PRECEDENCE.index)
 
 
 class MemoryPresence:

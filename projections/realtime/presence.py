@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Status = Literal["online", "away", "busy", "offline"]
+#: Of what several say of one user, the first of these counts.
+PRECEDENCE: Sequence[Status] = ("busy", "online", "away", "offline")
 
 #: Seconds for which an entry or a wish holds unless it is renewed.
 HOLDS = 60.0

@@ -227,7 +227,7 @@ class MongoStore:
             [first, *_] = error.details["writeErrors"] or error.details["writeConcernErrors"]
             raise StoreError(f"a write failed: {first['errmsg']}") from None
         except (PyMongoError, BrokenOff) as error:
-            raise StoreError(f"the read store: {error!r}") from error
+            raise StoreError(f"the read store: {error}") from error
         except msgspec.DecodeError as error:
             raise StoreError(f"a stored document has another form: {error}") from error
         finally:

@@ -1,7 +1,7 @@
 """People in a chat on a real core, and schedulers whose clock is put forward by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -154,12 +154,3 @@ async def opened(folder: Path) -> AsyncIterator[Scene]:
         room = c.CreateChat(kind="group", members=("ann", "bob", "cat"), name="room")
         await scene.do("ann", chat_stream(scene.chat), room)
         yield scene
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what must come true."""
-    async with asyncio.timeout(20):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0)

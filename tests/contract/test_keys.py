@@ -9,7 +9,8 @@ import pytest
 
 from domain import commands as c
 from domain.ids import chat_stream, user_stream
-from tests.contract.scene import Scene, opened, until
+from tests.contract.scene import Scene, opened
+from tests.waiting import until
 from workers.core import Core, open_core, writing
 from workers.secrets_file import open_secrets
 from workers.settings import read_settings

@@ -14,7 +14,8 @@ from domain.ids import chat_stream, schedule_step, user_stream
 from projections.messages import MESSAGES
 from projections.schedules import SCHEDULES
 from projections.store.port import Scan
-from tests.contract.scene import HOUR, Scene, opened, until
+from tests.contract.scene import HOUR, Scene, opened
+from tests.waiting import until
 from workers.core import now, running
 from workers.scheduler import BATCH
 

@@ -1,8 +1,7 @@
 """People who use a server over REST, and what is true of every answer."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -100,12 +99,3 @@ def fields(response: httpx.Response) -> list[str]:
 def ahead(seconds: float) -> str:
     """The instant so many seconds from now."""
     return from_millis(int((time.time() + seconds) * 1000))
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what must come true."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0.01)

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers.cluster import Cluster
 from tests.servers.hansard import HansardServer
-from tests.system.rest_support import until
+from tests.waiting import until
 
 Line = dict[str, Any]
 

@@ -9,7 +9,8 @@ from domain.instants import later
 from tests.servers.audit import read_log
 from tests.servers.clients import connected, make_chat, register, rest
 from tests.servers.hansard import HansardServer
-from tests.system.rest_support import Person, ahead, done, people, refused, shown, until
+from tests.system.rest_support import Person, ahead, done, people, refused, shown
+from tests.waiting import until
 
 SECRET = "xyzzy-plugh"
 

@@ -19,7 +19,7 @@ from tests.servers.hansard import UNLIMITED
 from tests.servers.process import Server
 from tests.servers.push_service import push_service
 from tests.servers.redis import RedisServer
-from tests.system.rest_support import until
+from tests.waiting import until
 
 MESSAGES = 10
 SIZES = (2, 20, 200)

@@ -9,8 +9,9 @@ from ruamel.yaml import YAML
 
 from tests.servers.clients import connected
 from tests.servers.hansard import HansardServer
-from tests.system.rest_support import people, refused, shown, until
+from tests.system.rest_support import people, refused, shown
 from tests.system.sight_support import exposed, measured, process_of, processes, value
+from tests.waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs"
 DASHBOARD = json.loads((DOCS / "grafana" / "hansard.json").read_text())

@@ -21,8 +21,8 @@ from tests.system.rest_support import (
     refused,
     shown,
     strangers,
-    until,
 )
+from tests.waiting import until
 
 MODERATE = "hansard:moderate"
 #: Within these seconds a suspension holds everywhere.

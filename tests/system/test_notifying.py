@@ -17,7 +17,8 @@ from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.mail import MailServer, link, mail_server, said
 from tests.servers.push_service import PushService, push_service, raw
 from tests.system.conftest import MakeServer
-from tests.system.rest_support import Person, done, fields, people, shown, until
+from tests.system.rest_support import Person, done, fields, people, shown
+from tests.waiting import until
 
 
 def teller(server: HansardServer) -> HansardServer:

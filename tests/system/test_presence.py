@@ -19,8 +19,8 @@ from tests.system.rest_support import (
     refused,
     shown,
     strangers,
-    until,
 )
+from tests.waiting import until
 
 STATUSES = ("online", "away", "busy", "offline")
 

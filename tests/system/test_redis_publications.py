@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from tests.servers.clients import connected, make_chat, register, rest
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.redis import RedisServer
-from tests.system.rest_support import until
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("members", [2, 60])

@@ -16,8 +16,8 @@ from tests.system.rest_support import (
     refused,
     shown,
     strangers,
-    until,
 )
+from tests.waiting import until
 
 
 async def block(one: Person, other: Person) -> None:

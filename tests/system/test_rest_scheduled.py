@@ -18,8 +18,8 @@ from tests.system.rest_support import (
     people,
     refused,
     shown,
-    until,
 )
+from tests.waiting import until
 
 AT = "/v1/me/scheduled"
 HI = {"kind": "text", "content": "Hi"}

@@ -11,8 +11,9 @@ from tests.servers.clients import connected
 from tests.servers.hansard import UNLIMITED, HansardServer
 from tests.servers.otlp import Collector, Span
 from tests.system.conftest import MakeServer
-from tests.system.rest_support import people, shown, until
+from tests.system.rest_support import people, shown
 from tests.system.sight_support import line, process_of
+from tests.waiting import until
 
 PARENT = "00f067aa0ba902b7"
 #: As many messages as make more spans than wait to be sent, of which there are 2,048 at most.

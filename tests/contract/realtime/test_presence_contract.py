@@ -1,12 +1,12 @@
 """What every presence board does. Its clock is the server's, so what is to end is waited for."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from projections.realtime import open_presence
 from projections.realtime.presence import Change, PresenceBoard, Status
+from tests.waiting import until
 
 SHORT = 0.3
 ONLINE: Status = "online"
@@ -31,14 +31,6 @@ async def brief(url: str) -> AsyncIterator[PresenceBoard]:
 def seen(changes: Sequence[Change]) -> dict[str, Status]:
     assert len({change.user for change in changes}) == len(changes)
     return {change.user: change.status for change in changes}
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0.01)
 
 
 async def test_who_never_said_anything_is_offline(board: PresenceBoard) -> None:
