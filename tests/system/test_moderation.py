@@ -217,6 +217,9 @@ class TestDeletingAnywhere:
                 seq = (await ann.say(chat, "worse"))["seq"]
                 ack = await socket.ask("delete", chat=chat, seq=seq, **{"for": "everyone"})
                 assert ack["op"] == "ack"
+            # An ack does not wait for the read models; a read with its position does.
+            at = {"Hansard-Position": ack["position"]}
+            shown(await bob.get(f"/v1/chats/{chat}", headers=at))
             assert await bob.contents(chat) == [None, None]
             fresh_server.stop()
             log = read_log(fresh_server.folder)
