@@ -14,7 +14,7 @@ Offsets count characters (Unicode code points) of the text as it was given.
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 MAX_TERM = 64
@@ -160,8 +160,10 @@ def fold_text(text: str) -> str:
     return _compose(folded, range(len(folded)))[0]
 
 
-def _fold_with_offsets(text: str) -> tuple[str, list[int]]:
+def _fold_with_offsets(text: str) -> tuple[str, Sequence[int]]:
     """`fold_text`, with the offset in the text of each folded character and, last, of the end."""
+    if text.isascii():
+        return text.translate(_FOLDED), range(len(text) + 1)
     pieces = [_FOLDED[ord(c)] for c in text]
     folded = "".join(pieces)
     starts = [start for start, piece in enumerate(pieces) for _ in piece]
@@ -214,14 +216,16 @@ def _term(word: str) -> str:
     return word[:MAX_TERM]
 
 
-def words_of(text: str) -> list[Word]:
-    """The terms of a text by their start and end, each with its place in the text as given.
+def words_of(text: str, wanted: Callable[[str], bool] = lambda _: True) -> list[Word]:
+    """The wanted terms of a text by their start and end, each with its place in the text as given.
 
     Places overlap where a character is indexed by itself and in a pair.
     """
     folded, starts = _fold_with_offsets(text)
     words = []
     for term, start, end in _terms(folded):
+        if not wanted(term):
+            continue
         # One character may fold to several: a word ends where that character does.
         while starts[end] == starts[end - 1]:
             end += 1
@@ -285,14 +289,15 @@ def highlights(
 
     Sorted; what touches or overlaps is one place.
     """
-    wanted = frozenset(terms)
+    whole = frozenset(terms)
     places: list[tuple[int, int]] = []
-    for word, start, end in words_of(text):
-        if word in wanted or (prefix is not None and word.startswith(prefix)):
-            if places and start <= places[-1][1]:
-                places[-1] = (places[-1][0], end)
-            else:
-                places.append((start, end))
+    for _, start, end in words_of(
+        text, lambda word: word in whole or (prefix is not None and word.startswith(prefix))
+    ):
+        if places and start <= places[-1][1]:
+            places[-1] = (places[-1][0], end)
+        else:
+            places.append((start, end))
     return places
 
 

@@ -84,7 +84,9 @@ async def serve(
         work = _work(core, settings, secrets, roles, told)
         await stack.enter_async_context(running(*work))
         if "gateway" in roles:
-            services = await stack.enter_async_context(_gateway(core, settings, secrets, told))
+            services = await stack.enter_async_context(
+                gateway_services(core, settings, secrets, told)
+            )
             app = create_app(services)
             closing = app.state.sockets.close
         else:
@@ -146,7 +148,7 @@ def _work(
 
 
 @contextlib.asynccontextmanager
-async def _gateway(
+async def gateway_services(
     core: Core, settings: Settings, secrets: Secrets, told: Told
 ) -> AsyncIterator[Services]:
     contacts = Contacts(core.store)

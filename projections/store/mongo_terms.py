@@ -5,7 +5,6 @@ server merges the walks of several, as long as they are not too many, and so sto
 """
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Generic
@@ -17,6 +16,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from projections.store.mongo_schema import EVERY, TERMS_INDEX, Fields, Table
 from projections.store.mongo_values import sought
 from projections.store.port import D, Match, Value
+from projections.store.text_order import end_of
 
 #: The server merges so many walks (its internalQueryMaxScansToExplode); of more it reads all the
 #: documents and sorts them.
@@ -74,7 +74,7 @@ class Terms(Generic[D]):
     ) -> list[str]:
         """Reads documents with terms not yet known until there are none: a common term costs no
         more than a rare one."""
-        end = _end_of(prefix)
+        end = end_of(prefix)
         known: list[str] = []
         while limit:
             wanted: Fields = {"$gte": prefix, "$nin": known}
@@ -194,13 +194,3 @@ class Terms(Generic[D]):
         return await self._collection.count_documents(
             wanted, hint=TERMS_INDEX, limit=COUNTED, maxTimeMS=MOST_WORK_MS
         )
-
-
-def _end_of(prefix: str) -> str | None:
-    """The first text after all that begin so; None when there is none."""
-    for place in reversed(range(len(prefix))):
-        code = ord(prefix[place])
-        if code < sys.maxunicode:
-            # What stands between are surrogates, which no text has.
-            return prefix[:place] + chr(0xE000 if code == 0xD7FF else code + 1)
-    return None

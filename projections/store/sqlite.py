@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError
+from projections.store.sqlite_matching import Matching, bounded
 from projections.store.sqlite_runs import Runs
 from projections.store.sqlite_schema import Table, declare
-from projections.store.sqlite_terms import bounded
 from projections.store.sqlite_values import escape, stored, to_json, unescape
 
 T = TypeVar("T")
@@ -29,7 +29,6 @@ READER_CACHE_KIB = 16 * 1024
 WAL_CHECKPOINT_PAGES = 16 * 1024
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
-_TERMS = msgspec.json.Decoder(list[str])
 _POSITIONS = msgspec.json.Decoder(dict[str, int])
 
 _RAISE_CHECKPOINTS = """
@@ -51,6 +50,11 @@ class SqliteStore:
         self._closed = False
         self._tables = {collection.name: Table(collection) for collection in collections}
         self._runs = {name: Runs(table) for name, table in self._tables.items()}
+        self._matching = {
+            name: Matching(table, table.postings)
+            for name, table in self._tables.items()
+            if table.postings
+        }
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         try:
             self._connection = _connect(path, WRITER_CACHE_KIB)
@@ -81,22 +85,22 @@ class SqliteStore:
 
     async def match(self, collection: Collection[D], match: Match) -> list[D]:
         table: Table[D] = self._tables[collection.name]
-        postings = table.postings_or_fail
+        matching = self._matching_in(collection)
 
         def search(connection: sqlite3.Connection) -> list[D]:
             with bounded(connection):
-                return table.decoder.decode(postings.match(connection, match))
+                return table.decoder.decode(matching.match(connection, match))
 
         return await self._read(search)
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
     ) -> list[str]:
-        postings = self._tables[collection.name].postings_or_fail
+        matching = self._matching_in(collection)
 
         def search(connection: sqlite3.Connection) -> list[str]:
             with bounded(connection):
-                return _TERMS.decode(postings.expand(connection, scopes, prefix, limit))
+                return matching.expand(connection, scopes, prefix, limit)
 
         return [unescape(term) for term in await self._read(search)]
 
@@ -148,6 +152,11 @@ class SqliteStore:
         sql = "SELECT value FROM _meta WHERE name = 'log'"
         bound: str = self._connection.execute(sql).fetchone()[0]
         return bound
+
+    def _matching_in(self, collection: Collection[Any]) -> Matching:
+        if collection.name not in self._matching:
+            raise ValueError(f"{collection.name} has no terms")
+        return self._matching[collection.name]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._submit(self._readers, self._with_reader, work)

@@ -66,12 +66,6 @@ class Table(Generic[D]):
         self._upsert = self._upsert_sql()
 
     @property
-    def postings_or_fail(self) -> Postings:
-        if self.postings is None:
-            raise ValueError(f"{self.name} has no terms")
-        return self.postings
-
-    @property
     def declaration(self) -> str:
         collection = self.collection
         indexes = sorted(collection.indexes.values())

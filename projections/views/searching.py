@@ -1,15 +1,16 @@
 """Message search: access is checked here, when answering, never by the index."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from typing import Literal, NamedTuple
 
 from domain import instants
+from projections.chats import MEMBERSHIPS
 from projections.messages import MESSAGES
 from projections.search import MESSAGE_WORDS, MessageWords, from_term, has_term
 from projections.search_query import SearchQuery
-from projections.store.port import Match
+from projections.store.port import Match, Scan
 from projections.views import shapes
-from projections.views.access import Access, access_to, access_to_all
+from projections.views.access import Access, access_to, accesses
 from projections.views.chats import brief, sealed
 from projections.views.reading import Reading
 from projections.views.rendering import Rendering
@@ -50,27 +51,34 @@ async def messages(
         NotFound: `chat_not_found` for a `chat` that the user is not in. One that the query itself
             names only has nothing to find.
     """
-    inside = (
-        await access_to_all(reading, user)
-        if chat is None
-        else [await access_to(reading, user, chat)]
-    )
-    accesses = {a.id: a for a in inside if not query.chats or a.id in query.chats}
-    match = await _match(reading, accesses, query)
+    scopes = await _scopes(reading, user, query, chat)
+    match = await _match(reading, scopes, query)
     if match is None:
         return shapes.Listing(items=[], next=None)
     if sort == "recent":
-        hits = _recent(reading, accesses, match._replace(limit=limit + 1, after=after))
+        matches = _Matches(reading, user, match._replace(after=after))
+        hits = _recent(matches, limit)
     else:
-        hits = _relevant(reading, accesses, match._replace(limit=MAX_RANKED), query, after)
-    return await _page(reading, accesses, hits, query, limit)
+        matches = _Matches(reading, user, match)
+        begun = frozenset(() if query.prefix is None else match.all_of[len(query.words)])
+        hits = _relevant(matches, query.words, begun, after)
+    return await _page(reading, matches.accesses, hits, query, limit)
 
 
-async def _match(
-    reading: Reading, accesses: Mapping[str, Access], query: SearchQuery
-) -> Match | None:
+async def _scopes(
+    reading: Reading, user: str, query: SearchQuery, chat: str | None
+) -> Sequence[str]:
+    """The chats to search in. What is found there has its access checked."""
+    if chat is None:
+        [memberships] = await reading.scan(MEMBERSHIPS, [Scan((user,), along="by_user")])
+        chats = [membership.chat for membership in memberships]
+    else:
+        chats = [(await access_to(reading, user, chat)).id]
+    return [one for one in chats if not query.chats or one in query.chats]
+
+
+async def _match(reading: Reading, scopes: Sequence[str], query: SearchQuery) -> Match | None:
     """What to ask the index; None when nothing can be found."""
-    scopes = tuple(accesses)
     if not scopes:
         return None
     groups: list[tuple[str, ...]] = [(word,) for word in query.words]
@@ -83,48 +91,87 @@ async def _match(
         groups.append(tuple(map(from_term, query.senders)))
     groups += [(has_term(what),) for what in query.has]
     since = None if query.after is None else instants.from_datetime(query.after)
-    if all(a.floor for a in accesses.values()):
-        # Nothing older can be seen, so the index need not go through it.
-        since = max(since or "", min(a.membership.joined_at for a in accesses.values()))
     until = None if query.before is None else instants.from_datetime(query.before)
-    return Match(scopes, tuple(groups), limit=0, since=since, until=until)
+    return Match(tuple(scopes), tuple(groups), limit=0, since=since, until=until)
 
 
-async def _recent(
-    reading: Reading, accesses: Mapping[str, Access], match: Match
-) -> AsyncIterator[list[_Hit]]:
-    while True:
-        found = await reading.store.match(MESSAGE_WORDS, match)
-        seen = await _seen(reading, accesses, found)
-        yield [_Hit((words.time, words.chat, words.message), words) for words in seen]
-        if len(found) < match.limit:
-            return
-        last = found[-1]
-        match = match._replace(
-            after=(last.time, last.chat, last.message), limit=min(4 * match.limit, MAX_RANKED)
+class _Matches:
+    """What the index holds, newest first, as far as the reader can see it."""
+
+    def __init__(self, reading: Reading, user: str, match: Match) -> None:
+        #: To the chats in which something was found.
+        self.accesses: dict[str, Access] = {}
+        self.ended = False
+        self._reading = reading
+        self._user = user
+        self._match = match
+        self._asked: set[str] = set()
+
+    async def next(self, count: int) -> list[MessageWords]:
+        """Of the next so many matches those that the reader can see."""
+        match = self._match._replace(limit=count)
+        found = await self._reading.store.match(MESSAGE_WORDS, match)
+        await self._ask({words.chat for words in found})
+        self.ended = len(found) < count
+        if not self.ended:
+            self._go_on_from(found[-1])
+        return await self._seen(found)
+
+    async def _ask(self, chats: Set[str]) -> None:
+        pairs = [(self._user, chat) for chat in chats - self._asked]
+        self._asked |= chats
+        if pairs:
+            self.accesses |= {a.id: a for a in (await accesses(self._reading, pairs)).values()}
+
+    def _go_on_from(self, last: MessageWords) -> None:
+        """Leave out the chats that have nothing older to see: one that was joined late may have any
+        number of matches before."""
+        ended = {
+            access.id
+            for access in self.accesses.values()
+            if access.floor and access.membership.joined_at > last.time
+        }
+        scopes = tuple(scope for scope in self._match.scopes if scope not in ended)
+        self._match = self._match._replace(
+            scopes=scopes, after=(last.time, last.chat, last.message)
         )
+        self.ended = not scopes
+
+    async def _seen(self, found: Sequence[MessageWords]) -> list[MessageWords]:
+        in_sight = [
+            words
+            for words in found
+            if words.chat in self.accesses
+            and words.message >= self.accesses[words.chat].floor
+            and (words.expires_at is None or words.expires_at > self._reading.now)
+        ]
+        places = ((words.chat, words.message) for words in in_sight)
+        unseen = await hidden(self._reading, self.accesses, places)
+        return [words for words in in_sight if (words.chat, words.message) not in unseen]
+
+
+async def _recent(matches: _Matches, limit: int) -> AsyncIterator[list[_Hit]]:
+    count = limit + 1
+    while not matches.ended:
+        yield [
+            _Hit((words.time, words.chat, words.message), words)
+            for words in await matches.next(count)
+        ]
+        count = min(4 * count, MAX_RANKED)
 
 
 async def _relevant(
-    reading: Reading,
-    accesses: Mapping[str, Access],
-    match: Match,
-    query: SearchQuery,
+    matches: _Matches,
+    words: Sequence[str],
+    begun: frozenset[str],
     after: shapes.Place | None,
 ) -> AsyncIterator[list[_Hit]]:
     ranked: list[_Hit] = []
-    begun = frozenset(() if query.prefix is None else match.all_of[len(query.words)])
-    while len(ranked) < MAX_RANKED:
-        found = await reading.store.match(MESSAGE_WORDS, match)
-        for words in await _seen(reading, accesses, found):
-            count = _occurrences(words, query.words, begun)
-            place = (count, words.length, words.time, words.chat, words.message)
-            ranked.append(_Hit(place, words))
-        if len(found) < match.limit:
-            break
-        last = found[-1]
-        missing = max(MAX_RANKED - len(ranked), MIN_MATCHES)
-        match = match._replace(after=(last.time, last.chat, last.message), limit=missing)
+    while len(ranked) < MAX_RANKED and not matches.ended:
+        for found in await matches.next(max(MAX_RANKED - len(ranked), MIN_MATCHES)):
+            count = _occurrences(found, words, begun)
+            place = (count, found.length, found.time, found.chat, found.message)
+            ranked.append(_Hit(place, found))
     del ranked[MAX_RANKED:]
     if after is not None:
         ranked = [hit for hit in ranked if _rank(hit.place) < _rank(after)]
@@ -144,20 +191,6 @@ def _rank(place: shapes.Place) -> tuple[float | str | int, ...]:
     """The order of relevance: occurrences by length, then newest first."""
     count, length, *newest = place
     return (int(count) / int(length) if length else 0.0, *newest)
-
-
-async def _seen(
-    reading: Reading, accesses: Mapping[str, Access], found: Sequence[MessageWords]
-) -> list[MessageWords]:
-    """The matches that the reader can see, in their order."""
-    in_sight = [
-        words
-        for words in found
-        if words.message >= accesses[words.chat].floor
-        and (words.expires_at is None or words.expires_at > reading.now)
-    ]
-    unseen = await hidden(reading, accesses, ((w.chat, w.message) for w in in_sight))
-    return [words for words in in_sight if (words.chat, words.message) not in unseen]
 
 
 async def _page(

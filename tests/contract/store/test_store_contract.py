@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from projections.store import mongo_terms, open_store, sqlite_terms
+from projections.store import mongo_terms, open_store, sqlite_matching
 from projections.store.port import Batch, Match, ReadStore, Scan, StoreError, TooCostly
 from tests.contract.store.notes import COLLECTIONS, COUNTS, NOTES, TAGS, Count, Note, Tag, batch
 
@@ -220,8 +220,8 @@ async def test_a_search_goes_through_so_much_and_no_more(
     never = Match(("r",), (("even",), ("odd",)), 9)
     assert await store.match(NOTES, never) == []
     with monkeypatch.context() as bounds:
-        bounds.setattr(sqlite_terms, "MOST_STEPS", 10_000)
-        bounds.setattr(sqlite_terms, "STEPS_BETWEEN", 1_000)
+        bounds.setattr(sqlite_matching, "MOST_STEPS", 10_000)
+        bounds.setattr(sqlite_matching, "STEPS_BETWEEN", 1_000)
         bounds.setattr(mongo_terms, "MOST_WORK_MS", 1)
         for _ in range(9):
             with pytest.raises(TooCostly):
