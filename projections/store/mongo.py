@@ -28,7 +28,17 @@ from projections.store.mongo_runs import numbered
 from projections.store.mongo_schema import Fields, Table, declare
 from projections.store.mongo_terms import Terms
 from projections.store.mongo_values import sought, stored
-from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError, TooCostly
+from projections.store.port import (
+    Batch,
+    Begun,
+    Collection,
+    D,
+    Key,
+    Match,
+    Scan,
+    StoreError,
+    TooCostly,
+)
 
 #: Seconds after which a question or a write is given up.
 TIMEOUT = 10.0
@@ -108,9 +118,10 @@ class MongoStore:
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
-    ) -> list[str]:
+    ) -> Begun:
         async with self._search(), self._one_state() as session:
-            return await self._terms(collection).expand(scopes, prefix, limit, session)
+            terms = await self._terms(collection).expand(scopes, prefix, limit, session)
+        return Begun(tuple(terms))
 
     async def write(self, batch: Batch) -> None:
         parts = []

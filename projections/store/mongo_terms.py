@@ -7,7 +7,7 @@ server merges the walks of several, as long as they are not too many, and so sto
 import asyncio
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Generic
+from typing import Generic
 
 from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -47,15 +47,12 @@ class Terms(Generic[D]):
         self._table = table
         self._collection = collection
         self._terms = declared.field
-        self._place_fields = (
-            *(declared.time, declared.scope),
-            *(field for field in table.key if field != declared.scope),
-        )
-        self._time, self._scope, *self._rest = map(table.path, self._place_fields)
+        self._place = table.collection.place_of
+        self._time, self._scope, *self._rest = map(table.path, table.collection.place)
 
     async def match(self, match: Match) -> list[D]:
         scopes = sorted(set(match.scopes))
-        sets: Sets = [sorted(set(terms)) for terms in match.all_of]
+        sets: Sets = [sorted(set(terms)) for terms in match.sets]
         if not scopes or not all(sets) or match.limit == 0:
             return []
         driver = await self._cheapest(scopes, sets, match.limit)
@@ -156,9 +153,6 @@ class Terms(Generic[D]):
             }
             for n in range(1, len(paths))
         ]
-
-    def _place(self, document: D) -> tuple[Any, ...]:
-        return tuple(getattr(document, field) for field in self._place_fields)
 
     @staticmethod
     def _walks(scopes: Sequence[str], terms: Sequence[str | int]) -> bool:

@@ -59,6 +59,12 @@ class Collection(Generic[D]):
         self.terms = terms
         # Of one field `attrgetter` gives the value itself, not a tuple.
         self._key = attrgetter(*key) if len(key) > 1 else None
+        #: What orders matches, where there are terms: time, scope, the rest of the key.
+        self.place: tuple[str, ...] = ()
+        if terms is not None:
+            rest = (field for field in key if field != terms.scope)
+            self.place = (terms.time, terms.scope, *rest)
+            self.place_of: attrgetter[tuple[Any, ...]] = attrgetter(*self.place)
         self._fields = {field.name for field in msgspec.structs.fields(document)}
         assert {*key, *(f for i in indexes for f in i.fields)} <= self._fields
         assert {i.where for i in indexes if i.where} | {*(terms or ())} <= self._fields
@@ -92,8 +98,18 @@ class Scan(NamedTuple):
     limit: int | None = None
 
 
+class Begun(NamedTuple):
+    """The first terms that begin with a prefix, in their order: all that some scopes have from the
+    first of these to the last. `postings` is how often documents there hold one of them, or None
+    where that was too much to count."""
+
+    terms: tuple[str, ...]
+    postings: int | None = None
+
+
 class Match(NamedTuple):
-    """Documents that hold, for every set of `all_of`, at least one of its terms.
+    """Documents that hold, for every set of `all_of`, and every one of `begun`, at least one of its
+    terms. What is begun is of these scopes, or of more.
 
     `since` (inclusive) and `until` (exclusive) bound the time; `after` is the place (time, scope,
     rest of the key …) of the last document of the page before. A document whose scope or time is
@@ -106,6 +122,12 @@ class Match(NamedTuple):
     since: str | None = None
     until: str | None = None
     after: tuple[Value, ...] | None = None
+    begun: tuple[Begun, ...] = ()
+
+    @property
+    def sets(self) -> tuple[tuple[str, ...], ...]:
+        """All sets of which a document holds a term."""
+        return (*self.all_of, *(begun.terms for begun in self.begun))
 
 
 class Batch(NamedTuple):
@@ -142,8 +164,8 @@ class ReadStore(Protocol):
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
-    ) -> list[str]:
-        """Up to `limit` terms that begin with the prefix in any of the scopes, in their order."""
+    ) -> Begun:
+        """Up to `limit` terms that begin with the prefix in any of the scopes."""
 
     async def write(self, batch: Batch) -> None:
         """Write documents in the order given, then the checkpoints, durably.

@@ -7,14 +7,14 @@ batch, is one statement that takes and gives its many values as JSON.
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import msgspec
 
-from projections.store.port import Batch, Collection, D, Key, Match, Scan, StoreError
+from projections.store.port import Batch, Begun, Collection, D, Key, Match, Scan, StoreError
 from projections.store.sqlite_matching import Matching, bounded
 from projections.store.sqlite_runs import Runs
 from projections.store.sqlite_schema import Table, declare
@@ -55,7 +55,8 @@ class SqliteStore:
             for name, table in self._tables.items()
             if table.postings
         }
-        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        # Of as many as there are threads; the last used is taken first: its pages are at hand.
+        self._idle: deque[sqlite3.Connection] = deque()
         try:
             self._connection = _connect(path, WRITER_CACHE_KIB)
             try:
@@ -65,7 +66,7 @@ class SqliteStore:
                 self._connection.close()
                 raise
             for _ in range(READERS):
-                self._idle.put(_reader(path))
+                self._idle.append(_reader(path))
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
         self._writer = ThreadPoolExecutor(1, "store-writer")
@@ -95,14 +96,14 @@ class SqliteStore:
 
     async def expand(
         self, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
-    ) -> list[str]:
+    ) -> Begun:
         matching = self._matching_in(collection)
 
-        def search(connection: sqlite3.Connection) -> list[str]:
+        def search(connection: sqlite3.Connection) -> Begun:
             with bounded(connection):
                 return matching.expand(connection, scopes, prefix, limit)
 
-        return [unescape(term) for term in await self._read(search)]
+        return await self._read(search)
 
     async def write(self, batch: Batch) -> None:
         """As the port says. Raises ValueError, with nothing written, for a document that no later
@@ -162,13 +163,13 @@ class SqliteStore:
         return await self._submit(self._readers, self._with_reader, work)
 
     def _with_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        connection = self._idle.get()
+        connection = self._idle.pop()
         try:
             return work(connection)
         except msgspec.DecodeError as error:
             raise StoreError(f"{self._path}: a document has another form: {error}") from error
         finally:
-            self._idle.put(connection)
+            self._idle.append(connection)
 
     async def _submit(self, executor: Executor, work: Callable[..., T], *arguments: Any) -> T:
         if self._closed:
@@ -182,7 +183,7 @@ class SqliteStore:
         self._writer.shutdown()
         self._readers.shutdown()
         for _ in range(READERS):
-            self._idle.get().close()
+            self._idle.pop().close()
         # The last connection to close moves the write-ahead log into the file.
         self._connection.close()
 

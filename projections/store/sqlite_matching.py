@@ -10,34 +10,28 @@ queue, and what it costs is known before.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from math import prod
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import msgspec
 
-from projections.store.port import Match, TooCostly
+from projections.store import sqlite_plans as plans
+from projections.store.port import Begun, Match, TooCostly
+from projections.store.sqlite_plans import Wanted
 from projections.store.sqlite_schema import Table
 from projections.store.sqlite_terms import EVERY, Postings
-from projections.store.sqlite_values import Stored, escape, sought, to_json
+from projections.store.sqlite_values import Stored, escape, sought, to_json, unescape
 from projections.store.text_order import end_of
 
-#: Of a set of up to so many terms each is looked up as a posting, of a longer one the document's
-#: own terms are looked through.
-FEW = 16
-#: A longer set, which is that of a prefix, is read as a run of neighbours.
-RUN = 4
-
-#: Postings that may be read to gather them.
-GATHERED = 30_000
+#: Postings of what is begun that may be read to gather them, and of any other set.
+GATHERED = 60_000
+GATHERED_BESIDE = 20_000
+#: So many postings are passed over in the time of one step to a scope's next term.
+PASSED = 3
 
 #: In so many of the scopes, and so far, it is counted how common the terms are.
 SAMPLE = 10
 COUNTED = 10_000
-
-# What a search does, in look-ups of a posting: pass over a posting, look through a document's own
-# terms, take the next posting from the queue of a walk.
-ROW, LOOK_THROUGH, TAKE = 0.2, 3, 3
 
 #: Instructions of SQLite's machine that one search may take, and how many pass between two looks.
 MOST_STEPS = 50_000_000
@@ -47,16 +41,15 @@ _TERMS = msgspec.json.Decoder(list[str])
 _NUMBERS = msgspec.json.Decoder(list[int])
 _AS_LIST = "'[' || coalesce(group_concat(_doc, ','), '') || ']'"
 
-Terms = Sequence[Stored]
-
 
 class Form(NamedTuple):
     """What of a search stands in the statement; the rest are its values.
 
-    `picked` and `few` tell of the driver and of the other sets which of them are short.
+    `picked` and `begun` tell of the driver, `few` of each other set whether it is short.
     """
 
     picked: bool
+    begun: bool
     few: tuple[bool, ...]
     since: bool
     until: bool
@@ -108,20 +101,22 @@ class Matching:
     def match(self, connection: sqlite3.Connection, match: Match) -> bytes:
         """The matching documents, as one JSON list."""
         scopes = self._numbers(connection, match.scopes)
-        sets: list[Terms] = [sorted({escape(term) for term in terms}) for terms in match.all_of]
-        if not scopes or not all(sets):
+        sets = [Wanted(sorted(set(map(escape, terms)))) for terms in match.all_of]
+        sets += [Wanted([*map(escape, b.terms)], True, b.postings) for b in match.begun]
+        if not scopes or not all(one.terms for one in sets):
             return b"[]"
-        sets = sets or [[EVERY]]
+        sets = sets or [Wanted([EVERY])]
         walk, driver = self._cheapest(connection, scopes, sets, match.limit)
         along = sets[driver]
-        checks = [terms for n, terms in enumerate(sets) if n != driver]
+        checks = [one for n, one in enumerate(sets) if n != driver]
         until, after = match.until, match.after
         # SQLite starts to read at one bound; the lower of the two implies the other.
         if until is not None and after is not None:
             until, after = (None, after) if str(after[0]) < until else (until, None)
         form = Form(
-            len(along) <= (FEW if walk else RUN),
-            tuple(len(terms) <= FEW for terms in checks),
+            along.picked(plans.FEW if walk else plans.RUN),
+            along.begun,
+            tuple(one.few for one in checks),
             match.since is not None,
             until is not None,
             after is not None,
@@ -133,56 +128,62 @@ class Matching:
             "until": until,
             "after": to_json([sought(value) for value in after or ()]),
             "limit": match.limit,
-            **{f"set{n}": to_json(terms) for n, terms in enumerate(checks)},
+            **{f"set{n}": to_json(one.terms) for n, one in enumerate(checks)},
         }
         found: bytes
         if walk:
             (found,) = connection.execute(self._walk_sql(form), parameters).fetchone()
             return found
-        # A document stands there once for each of its terms, mostly for one or two.
-        for rows in (match.limit if len(along) == 1 else 2 * match.limit, -1):
-            found, count, read = connection.execute(
-                self._gathering_sql(form), parameters | {"rows": rows}
-            ).fetchone()
-            if count == match.limit or read < rows:
-                break
+        # A document stands there once for each of its terms in the set, mostly for one.
+        rows = match.limit + match.limit // 4
+        if len(along.terms) == 1 or checks:
+            rows = -1
+        sql = self._gathering_sql(form)
+        found, count = connection.execute(sql, parameters | {"rows": rows}).fetchone()
+        if count < match.limit and rows != -1:
+            found, _ = connection.execute(sql, parameters | {"rows": -1}).fetchone()
         return found
 
     def expand(
         self, connection: sqlite3.Connection, scopes: Sequence[str], prefix: str, limit: int
-    ) -> list[str]:
-        """The terms, still escaped."""
+    ) -> Begun:
+        """The first terms in these scopes that begin with the prefix."""
         numbers = self._numbers(connection, scopes)
         start = escape(prefix)
         end = end_of(start)
         # Blobs stand after all texts.
-        bounds = {"prefix": start, "end": b"" if end is None else end, "limit": limit}
+        bounds = {"prefix": start, "end": b"" if end is None else end}
         sample = numbers[:: len(numbers) // SAMPLE + 1]
-        known = self._begun(connection, sample, bounds)
-        if len(known) == limit and len(sample) < len(numbers):
-            # Others can only push the last of these further back.
-            bounds["end"] = known[-1] + "\x00"
-        return self._begun(connection, numbers, bounds)
+        if len(sample) < len(numbers):
+            known, _ = self._begun(connection, sample, bounds, limit)
+            if len(known) == limit:
+                # Others can only push the last of these further back.
+                bounds["end"] = known[-1] + "\x00"
+        terms, postings = self._begun(connection, numbers, bounds, limit)
+        return Begun(tuple(map(unescape, terms)), postings)
 
     def _begun(
-        self, connection: sqlite3.Connection, scopes: list[int], bounds: dict[str, Any]
-    ) -> list[str]:
-        """The first terms between these bounds."""
-        run = (
-            f"json_each(:scopes) n CROSS JOIN {self._table} p"
-            " WHERE p.scope = n.value AND p.term >= :prefix AND p.term < :end"
-        )
-        parameters = bounds | {"scopes": to_json(scopes), "rows": GATHERED}
-        (rows,) = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM {run} LIMIT :rows)", parameters
+        self,
+        connection: sqlite3.Connection,
+        scopes: list[int],
+        bounds: dict[str, str | bytes],
+        limit: int,
+    ) -> tuple[list[str], int | None]:
+        """The first terms between these bounds, and at most how many postings they have."""
+        most = min(GATHERED, PASSED * len(scopes) * limit)
+        parameters = bounds | {"scopes": to_json(scopes), "limit": limit, "most": most}
+        rows, found = connection.execute(
+            f"""
+            SELECT count(*), json_group_array(DISTINCT term) FROM (
+                SELECT p.term AS term FROM json_each(:scopes) n CROSS JOIN {self._table} p
+                WHERE p.scope = n.value AND p.term >= :prefix AND p.term < :end LIMIT :most)
+            """,
+            parameters,
         ).fetchone()
-        terms = self._stepwise
-        if rows < GATHERED:
-            terms = f"SELECT DISTINCT p.term AS term FROM {run} ORDER BY 1"
-        (found,) = connection.execute(
-            f"SELECT json_group_array(term) FROM ({terms} LIMIT :limit)", parameters
-        ).fetchone()
-        return _TERMS.decode(found)
+        if rows < most:
+            return sorted(_TERMS.decode(found))[:limit], rows
+        (found,) = connection.execute(self._stepwise_sql, parameters).fetchone()
+        return _TERMS.decode(found), None
 
     def _numbers(self, connection: sqlite3.Connection, scopes: Sequence[str]) -> list[int]:
         found: tuple[bytes] = connection.execute(
@@ -192,8 +193,8 @@ class Matching:
         ).fetchone()
         return _NUMBERS.decode(found[0])
 
-    @property
-    def _stepwise(self) -> str:
+    @cached_property
+    def _stepwise_sql(self) -> str:
         """From each term to the next in its scope, in the order of terms: however often a term
         stands in a scope, it takes one step."""
         next_term = f"""(
@@ -207,57 +208,43 @@ class Matching:
                 SELECT f.scope, {next_term % ("f.scope", "> f.term")}
                 FROM found f WHERE f.term IS NOT NULL
                 ORDER BY 2)
-            SELECT DISTINCT term FROM found WHERE term IS NOT NULL"""
+            SELECT json_group_array(term) FROM (
+                SELECT DISTINCT term FROM found WHERE term IS NOT NULL LIMIT :limit)"""
 
     def _cheapest(
-        self, connection: sqlite3.Connection, scopes: list[int], sets: list[Terms], limit: int
+        self, connection: sqlite3.Connection, scopes: list[int], sets: list[Wanted], limit: int
     ) -> tuple[bool, int]:
-        """Whether to walk along the postings of a set or to gather them, and of which set.
-
-        How many postings the sets have is counted up to what may be gathered; which share of the
-        documents that is, in some of the scopes, and sets are taken as independent. So the cost of
-        gathering is known, that of a walk only estimated.
-        """
+        """Whether to walk along the postings of a set or to gather them, and of which set."""
+        if len(sets) == 1 and sets[0].picked(plans.RUN):
+            return True, 0
+        sizes = self._sizes(connection, scopes, sets)
         if len(sets) == 1:
-            picked = len(sets[0]) <= RUN
-            return picked or self._count(connection, scopes, sets, GATHERED)[0] == GATHERED, 0
+            return sizes[0] is None, 0
         sample = scopes[:: len(scopes) // SAMPLE + 1]
-        scale = len(scopes) / len(sample)
-        every, *sampled = self._count(connection, sample, [[EVERY], *sets], COUNTED)
-        shares = [min(1.0, max(1, count) / max(1, every)) for count in sampled]
-        sizes = self._count(connection, scopes, sets, GATHERED)
-        plans = []
-        for n, terms in enumerate(sets):
-            others = [other for other in range(len(sets)) if other != n]
-            few = [other for other in others if len(sets[other]) <= FEW]
-            many = [other for other in others if len(sets[other]) > FEW]
-            size = sizes[n] if sizes[n] < GATHERED else max(GATHERED, scale * sampled[n])
-            look_up = sum(len(sets[other]) for other in few)
-            look_through = LOOK_THROUGH * len(many)
-            # In each scope the walk goes as far as the first match, then on to those taken.
-            taken = limit / prod(shares[other] for other in many)
-            steps = (len(scopes) + taken) / prod(shares[other] for other in few)
-            pairs = min(len(scopes) * len(terms), size)
-            walk = 2 * pairs + min(size, steps) * (ROW + look_up)
-            walk += min(size, taken) * (TAKE + look_through)
-            plans.append((walk, True, n))
-            if sizes[n] < GATHERED:
-                starts = len(scopes) * (len(terms) if len(terms) <= RUN else 1)
-                plans.append((starts + size * (ROW + look_up + look_through), False, n))
-        _, walk, driver = min(plans)
-        return walk, driver
+        every, *counts = self._count(connection, sample, [Wanted([EVERY]), *sets], COUNTED)
+        sampled = plans.Sample(len(scopes) / len(sample), max(1, every), counts)
+        return plans.cheapest(sets, sizes, sampled, len(scopes), limit)
+
+    def _sizes(
+        self, connection: sqlite3.Connection, scopes: list[int], sets: Sequence[Wanted]
+    ) -> list[int | None]:
+        """At most how many postings there are of each set; None for more than may be gathered."""
+        unknown = [one for one in sets if not one.begun]
+        counts = self._count(connection, scopes, unknown, GATHERED_BESIDE) if unknown else ()
+        few_enough = iter(count if count < GATHERED_BESIDE else None for count in counts)
+        return [one.postings if one.begun else next(few_enough) for one in sets]
 
     def _count(
-        self, connection: sqlite3.Connection, scopes: list[int], sets: Sequence[Terms], most: int
+        self, connection: sqlite3.Connection, scopes: list[int], sets: Sequence[Wanted], most: int
     ) -> Sequence[int]:
         """How many postings there are of each set in these scopes, at most so many; of a long set,
         with the terms between its own."""
         parameters: dict[str, Any] = {"scopes": to_json(scopes), "most": most}
         counts = []
-        for n, terms in enumerate(sets):
-            postings = self._postings(f"set{n}", len(terms) <= RUN)
+        for n, one in enumerate(sets):
+            postings = self._postings(f"set{n}", one.picked(plans.RUN))
             counts.append(f"(SELECT count(*) FROM (SELECT 1 FROM {postings} LIMIT :most))")
-            parameters |= _values(f"set{n}", terms)
+            parameters |= _values(f"set{n}", one)
         counted: tuple[int, ...] = connection.execute(
             f"SELECT {', '.join(counts)}", parameters
         ).fetchone()
@@ -276,22 +263,21 @@ class Matching:
         )
 
     def _make_gathering_sql(self, form: Form) -> str:
-        """The newest matches, how many they are, and of how many postings they were taken.
-
-        Those are the newest `:rows` postings of `:driver` whose documents fit.
-        """
+        """The newest matches, and how many they are; of the newest `:rows` postings of `:driver`
+        whose documents fit."""
         found = ("q.time", "s.scope AS named", *(f"q.{k}" for k in self._place[1:]))
         newest = f"ORDER BY {_columns(self._order, of='', order=' DESC')}"
-        # The sign keeps SQLite from looking each of the terms up.
-        fits = "" if form.picked else " AND +q.term IN (SELECT value FROM json_each(:driver))"
+        fits = ""
+        if not form.picked and not form.begun:
+            # The sign keeps SQLite from looking each of the terms up.
+            fits = " AND +q.term IN (SELECT value FROM json_each(:driver))"
         fits += " AND q.time >= :since" * form.since + self._before(form, "q", "s.scope")
         fits += "".join(self._check(n, few, "q", "s.scope") for n, few in enumerate(form.few))
-        return f"""
-            WITH gathered AS MATERIALIZED (
-                SELECT {", ".join(found)} FROM {self._postings("driver", form.picked)}{fits}
-                {newest} LIMIT :rows)
-            SELECT {_AS_LIST}, count(*), (SELECT count(*) FROM gathered) FROM (
-                {self._documents_of(f"SELECT DISTINCT * FROM gathered {newest} LIMIT :limit")})"""
+        gathered = f"""
+            SELECT {", ".join(found)} FROM {self._postings("driver", form.picked)}{fits}
+            {newest} LIMIT :rows"""
+        places = f"SELECT DISTINCT * FROM ({gathered}) {newest} LIMIT :limit"
+        return f"SELECT {_AS_LIST}, count(*) FROM ({self._documents_of(places)})"
 
     def _make_walk_sql(self, form: Form) -> str:
         """A walk along the postings of `:driver`, newest first over all `:scopes`.
@@ -384,7 +370,8 @@ class Matching:
         return " AND ".join(f'd."{field}" = {columns.get(field, named)}' for field in self._key)
 
 
-def _values(name: str, terms: Terms) -> dict[str, Stored]:
+def _values(name: str, wanted: Wanted) -> dict[str, Stored]:
+    terms = wanted.terms
     return {name: to_json(terms), f"{name}_first": terms[0], f"{name}_last": terms[-1]}
 
 

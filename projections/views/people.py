@@ -9,7 +9,7 @@ from domain.ids import user_stream
 from projections.chats import MEMBERSHIPS
 from projections.profiles import PROFILES, Profile
 from projections.search import USER_WORDS, UserWords, email_term, verified_term
-from projections.store.port import Match, Scan
+from projections.store.port import Begun, Match, Scan
 from projections.views import shapes
 from projections.views.reading import NotFound, Reading
 from projections.words import query_terms
@@ -94,6 +94,7 @@ async def search(
 
 async def _among_all(reading: Reading, query: str) -> Sequence[str]:
     groups: list[tuple[str, ...]] = []
+    begun: list[Begun] = []
     if "@" in query:
         address = email_term(query)
         owners = await _owners(reading, address)
@@ -102,13 +103,13 @@ async def _among_all(reading: Reading, query: str) -> Sequence[str]:
         groups.append((address,))
     else:
         for word in _words(query):
-            terms = [word]
-            if len(word) >= MIN_CHARACTERS:
-                terms = await reading.store.expand(USER_WORDS, (_SCOPE,), word, MAX_EXPANSIONS)
-            groups.append(tuple(terms))
-    if not all(groups) or not groups:
+            if len(word) < MIN_CHARACTERS:
+                groups.append((word,))
+                continue
+            begun.append(await reading.store.expand(USER_WORDS, (_SCOPE,), word, MAX_EXPANSIONS))
+    match = Match((_SCOPE,), tuple(groups), MAX_FOUND, begun=tuple(begun))
+    if not all(match.sets) or not match.sets:
         return ()
-    match = Match((_SCOPE,), tuple(groups), MAX_FOUND)
     return [words.user for words in await reading.store.match(USER_WORDS, match)]
 
 

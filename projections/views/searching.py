@@ -1,6 +1,7 @@
 """Message search: access is checked here, when answering, never by the index."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from domain import instants
@@ -8,7 +9,7 @@ from projections.chats import MEMBERSHIPS
 from projections.messages import MESSAGES
 from projections.search import MESSAGE_WORDS, MessageWords, from_term, has_term
 from projections.search_query import SearchQuery
-from projections.store.port import Match, Scan
+from projections.store.port import Begun, Match, Scan
 from projections.views import shapes
 from projections.views.access import Access, access_to, accesses
 from projections.views.chats import brief, sealed
@@ -19,11 +20,12 @@ from projections.words import highlights
 
 MAX_EXPANSIONS = 200
 #: Relevance ranks among this many of the newest matches.
-MAX_RANKED = 500
+MAX_RANKED = 1000
 #: Matches asked for at once when some had to be left out.
 MIN_MATCHES = 50
 
 Sort = Literal["recent", "relevance"]
+_Rank = tuple[float, str, str, int]
 
 
 class _Hit(NamedTuple):
@@ -60,7 +62,7 @@ async def messages(
         hits = _recent(matches, limit)
     else:
         matches = _Matches(reading, user, match)
-        begun = frozenset(() if query.prefix is None else match.all_of[len(query.words)])
+        begun = frozenset(term for one in match.begun for term in one.terms)
         hits = _relevant(matches, query.words, begun, after)
     return await _page(reading, matches.accesses, hits, query, limit)
 
@@ -82,17 +84,17 @@ async def _match(reading: Reading, scopes: Sequence[str], query: SearchQuery) ->
     if not scopes:
         return None
     groups: list[tuple[str, ...]] = [(word,) for word in query.words]
+    begun: tuple[Begun, ...] = ()
     if query.prefix is not None:
-        begun = await reading.store.expand(MESSAGE_WORDS, scopes, query.prefix, MAX_EXPANSIONS)
-        if not begun:
+        begun = (await reading.store.expand(MESSAGE_WORDS, scopes, query.prefix, MAX_EXPANSIONS),)
+        if not begun[0].terms:
             return None
-        groups.append(tuple(begun))
     if query.senders:
         groups.append(tuple(map(from_term, query.senders)))
     groups += [(has_term(what),) for what in query.has]
     since = None if query.after is None else instants.from_datetime(query.after)
     until = None if query.before is None else instants.from_datetime(query.before)
-    return Match(tuple(scopes), tuple(groups), limit=0, since=since, until=until)
+    return Match(tuple(scopes), tuple(groups), 0, since=since, until=until, begun=begun)
 
 
 class _Matches:
@@ -166,31 +168,35 @@ async def _relevant(
     begun: frozenset[str],
     after: shapes.Place | None,
 ) -> AsyncIterator[list[_Hit]]:
-    ranked: list[_Hit] = []
+    """By what share of a message the words make up that were asked for, then newest first."""
+    ranked: list[tuple[_Rank, int, MessageWords]] = []
     while len(ranked) < MAX_RANKED and not matches.ended:
         for found in await matches.next(max(MAX_RANKED - len(ranked), MIN_MATCHES)):
-            count = _occurrences(found, words, begun)
-            place = (count, found.length, found.time, found.chat, found.message)
-            ranked.append(_Hit(place, found))
+            count = _occurrences(found.terms, words, begun)
+            place = (found.time, found.chat, found.message)
+            ranked.append(((_share(count, found.length), *place), count, found))
     del ranked[MAX_RANKED:]
     if after is not None:
-        ranked = [hit for hit in ranked if _rank(hit.place) < _rank(after)]
-    ranked.sort(key=lambda hit: _rank(hit.place), reverse=True)
-    yield ranked
+        of_words, of_all, *place_after = after
+        last = (_share(int(of_words), int(of_all)), *place_after)
+        ranked = [one for one in ranked if one[0] < last]
+    ranked.sort(reverse=True, key=itemgetter(0))
+    for start in range(0, len(ranked), MIN_MATCHES):
+        yield [
+            _Hit((count, found.length, found.time, found.chat, found.message), found)
+            for _, count, found in ranked[start : start + MIN_MATCHES]
+        ]
 
 
-def _occurrences(words: MessageWords, whole: Sequence[str], begun: frozenset[str]) -> int:
+def _occurrences(terms: Mapping[str, int], words: Sequence[str], begun: frozenset[str]) -> int:
     """How often the words that were asked for stand in a message, and those they begin."""
-    terms = words.terms
-    # Lists are the fastest here, and there may be hundreds of messages.
-    count = sum([terms.get(word, 0) for word in whole])
+    # Lists are the fastest here, and there may be a thousand messages.
+    count = sum([terms.get(word, 0) for word in words])
     return count + sum([terms[word] for word in begun.intersection(terms)])
 
 
-def _rank(place: shapes.Place) -> tuple[float | str | int, ...]:
-    """The order of relevance: occurrences by length, then newest first."""
-    count, length, *newest = place
-    return (int(count) / int(length) if length else 0.0, *newest)
+def _share(count: int, length: int) -> float:
+    return count / length if length else 0.0
 
 
 async def _page(

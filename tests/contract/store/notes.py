@@ -12,6 +12,7 @@ from projections.store.port import (
     Index,
     Key,
     Match,
+    ReadStore,
     Scan,
     Terms,
     Value,
@@ -114,12 +115,12 @@ class Model:
         found = [
             document
             for document in self._found(collection, match.scopes)
-            if all(set(getattr(document, terms.field)) & set(wanted) for wanted in match.all_of)
+            if all(set(getattr(document, terms.field)) & set(wanted) for wanted in match.sets)
             and (match.since is None or getattr(document, terms.time) >= match.since)
             and (match.until is None or getattr(document, terms.time) < match.until)
-            and (match.after is None or place(collection, document) < match.after)
+            and (match.after is None or collection.place_of(document) < match.after)
         ]
-        found.sort(key=lambda document: place(collection, document), reverse=True)
+        found.sort(key=lambda document: collection.place_of(document), reverse=True)
         return found[: match.limit]
 
     def expand(
@@ -142,12 +143,11 @@ class Model:
                 yield document
 
 
-def place(collection: Collection[Any], document: Document) -> tuple[Any, ...]:
-    """Where a document stands among matches: time, scope, rest of the key."""
-    assert collection.terms is not None
-    scope = collection.terms.scope
-    fields = (collection.terms.time, scope, *(f for f in collection.key if f != scope))
-    return tuple(getattr(document, field) for field in fields)
+async def begun(
+    store: ReadStore, collection: Collection[Any], scopes: Sequence[str], prefix: str, limit: int
+) -> list[str]:
+    """The terms that begin with a prefix."""
+    return list((await store.expand(collection, scopes, prefix, limit)).terms)
 
 
 def is_set(value: object) -> bool:

@@ -29,7 +29,7 @@ from projections.store.port import (
     StoreError,
     Terms,
 )
-from tests.contract.store.notes import COLLECTIONS, COUNTS, NOTES, Count, Note, batch
+from tests.contract.store.notes import COLLECTIONS, COUNTS, NOTES, Count, Note, batch, begun
 from tests.servers.mongo import MongoServer
 from tests.servers.process import free_port
 
@@ -151,7 +151,7 @@ async def test_every_other_question_has_its_index(url: str, database: Any) -> No
     place = ("t5", "a", 1)
     for all_of in ((), (("be",),), (("be", "bee"), ("c",)), (("be",), ("bee",), ("b", "c"))):
         await store.match(NOTES, Match(("a", "b"), all_of, 5, "t", "u", place))
-    await store.expand(NOTES, ["a", "b"], "b", 9)
+    await begun(store, NOTES, ["a", "b"], "b", 9)
     await store.write(batch(Note(seq=2, room="a", number=1, time="t")))
     database.command("profile", 0)
     asked = list(database["system.profile"].find({"ns": f"{database.name}.notes"}))

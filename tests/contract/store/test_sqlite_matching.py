@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.store import open_store, sqlite_matching
+from projections.store import open_store, sqlite_matching, sqlite_plans
 from projections.store.port import Match
-from tests.contract.store.notes import COLLECTIONS, NOTES, Model, Note, batch, place
+from tests.contract.store.notes import COLLECTIONS, NOTES, Model, Note, batch
 from tests.contract.store.test_store_model import ROOMS, TIMES
 
 # Few words, so that documents have several of a set, and sets have many matches.
@@ -33,15 +33,22 @@ questions = st.builds(
     since=st.none() | TIMES,
     until=st.none() | TIMES,
     after=st.none(),
+    begun=st.just(()),
 )
-BOUNDS = {"FEW": (0, 2, 99), "RUN": (0, 1, 99), "GATHERED": (1, 4, 99), "SAMPLE": (1, 9)}
+BOUNDS = {
+    "FEW": (0, 2, 99),
+    "RUN": (0, 1, 99),
+    "GATHERED": (1, 4, 99),
+    "GATHERED_BESIDE": (1, 99),
+    "SAMPLE": (1, 9),
+}
 
 
 @contextmanager
 def bounds(values: dict[str, int]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():
-            patch.setattr(sqlite_matching, name, value)
+            patch.setattr(sqlite_plans if name in ("FEW", "RUN") else sqlite_matching, name, value)
         yield
 
 
@@ -76,12 +83,12 @@ async def test_every_way_leads_to_the_same(
     async def agree(question: Match) -> None:
         found = model.match(NOTES, question)
         assert await store.match(NOTES, question) == found
-        for driver in range(max(1, len(question.all_of))):
+        for driver in range(max(1, len(question.sets))):
             for walk in (True, False):
                 with plan(walk, driver):
                     assert await store.match(NOTES, question) == found
         if found:
-            await agree(question._replace(after=place(NOTES, found[-1])))
+            await agree(question._replace(after=NOTES.place_of(found[-1])))
 
     with bounds(values):
         for question in asked:
@@ -89,5 +96,7 @@ async def test_every_way_leads_to_the_same(
         for prefix in ("", "a", "ab", "c", "\x00"):
             for limit in (1, 3, 99):
                 found = await store.expand(NOTES, ["a", "b", "c"], prefix, limit)
-                assert found == model.expand(NOTES, ["a", "b", "c"], prefix, limit)
+                assert list(found.terms) == model.expand(NOTES, ["a", "b", "c"], prefix, limit)
+                for question in asked[:2]:
+                    await agree(question._replace(begun=(found,)))
     await store.close()

@@ -24,7 +24,7 @@ from projections.store.port import (
 )
 from projections.store.sqlite import SqliteStore
 from tests.contract.store.endless_writer import NOTES_A_BATCH, numbered
-from tests.contract.store.notes import COLLECTIONS, NOTES, TAGS, Note, batch
+from tests.contract.store.notes import COLLECTIONS, NOTES, TAGS, Note, batch, begun
 
 ROOT = Path(__file__).parents[3]
 
@@ -173,7 +173,7 @@ async def test_postings_of_an_earlier_layout_are_made_anew(path: Path) -> None:
     file.close()
     store = await opened(path)
     assert await store.match(NOTES, Match(("a", "b"), (("hello",),), 9)) == notes[::-1]
-    assert await store.expand(NOTES, ["a"], "h", 9) == ["hello"]
+    assert await begun(store, NOTES, ["a"], "h", 9) == ["hello"]
     assert await store.checkpoints() == {"p": 1}
     await store.close()
 
@@ -239,7 +239,7 @@ async def test_readers_beside_a_writer_see_whole_batches(path: Path) -> None:
             matched = await store.match(NOTES, Match(tuple(rooms), (), 99))
             assert len(matched) == 40
             assert len({note.seq for note in matched}) == 1
-            assert len(await store.expand(NOTES, rooms, "v", 99)) == 1
+            assert len(await begun(store, NOTES, rooms, "v", 99)) == 1
             reads += 1
         return reads
 
@@ -256,7 +256,7 @@ async def assert_batches_are_whole(path: Path) -> int:
     assert [(note.number, note.seq) for note in notes] == [
         (n, last) for n in range(NOTES_A_BATCH if last else 0)
     ]
-    assert await store.expand(NOTES, ["a"], "", 9) == ([f"v{last}"] if last else [])
+    assert await begun(store, NOTES, ["a"], "", 9) == ([f"v{last}"] if last else [])
     assert await store.match(NOTES, Match(("a",), ((f"v{last}",),), 99)) == notes[::-1]
     assert await store.count(TAGS, [Scan()]) == [last]
     assert len(await store.match(TAGS, Match(("a",), (("tag",),), last + 9))) == last
@@ -328,13 +328,13 @@ async def test_a_full_disk_fails_the_batch_and_nothing_else(path: Path) -> None:
             await store.write(much)
         assert await store.checkpoints() == {"p": 1}
         assert await items(store, NOTES, Scan()) == long_notes(1, range(5))
-        assert await store.expand(NOTES, ["a"], "v", 9) == ["v1"]
+        assert await begun(store, NOTES, ["a"], "v", 9) == ["v1"]
     # A small one still goes in.
     await store.write(batch(*long_notes(2, [0]), p=2))
     pragma(store, "max_page_count = 1000000")
     await store.write(much)
     assert await items(store, NOTES, Scan()) == long_notes(2, range(200))
-    assert await store.expand(NOTES, ["a"], "v", 9) == ["v2"]
+    assert await begun(store, NOTES, ["a"], "v", 9) == ["v2"]
     await store.close()
 
 

@@ -6,7 +6,17 @@ import pytest
 
 from projections.store import mongo_terms, open_store, sqlite_matching
 from projections.store.port import Batch, Match, ReadStore, Scan, StoreError, TooCostly
-from tests.contract.store.notes import COLLECTIONS, COUNTS, NOTES, TAGS, Count, Note, Tag, batch
+from tests.contract.store.notes import (
+    COLLECTIONS,
+    COUNTS,
+    NOTES,
+    TAGS,
+    Count,
+    Note,
+    Tag,
+    batch,
+    begun,
+)
 
 
 def numbers(notes: list[Note]) -> list[int]:
@@ -111,7 +121,7 @@ async def test_an_older_or_equal_document_loses(store: ReadStore) -> None:
     assert await store.get(NOTES, [("a", 1)]) == {("a", 1): stored}
     assert await scan(store, Scan(("a", "old"), along="by_kind")) == []
     assert await scan(store, Scan(("a",), along="done")) == []
-    assert await store.expand(NOTES, ["a"], "", 9) == ["new"]
+    assert await begun(store, NOTES, ["a"], "", 9) == ["new"]
     assert await store.match(NOTES, Match(("a",), (("old",),), 9)) == []
 
 
@@ -123,7 +133,7 @@ async def test_a_newer_document_replaces_all_of_the_older(store: ReadStore) -> N
     await store.write(batch(newer))
     assert await scan(store, Scan(("a", "x"), along="by_kind")) == []
     assert await scan(store, Scan(("a", None), along="by_kind")) == [1]
-    assert await store.expand(NOTES, ["a"], "", 9) == ["three", "two"]
+    assert await begun(store, NOTES, ["a"], "", 9) == ["three", "two"]
     assert await store.match(NOTES, Match(("a",), (("one",),), 9)) == []
     assert await store.match(NOTES, Match(("a",), (("two",),), 9, since="t2")) == [newer]
 
@@ -132,10 +142,10 @@ async def test_of_several_versions_in_one_batch_the_last_stays(store: ReadStore)
     versions = [Note(seq=n, room="a", number=1, terms={f"v{n}": 1}) for n in range(1, 5)]
     await store.write(batch(*versions))
     assert await store.get(NOTES, [("a", 1)]) == {("a", 1): versions[-1]}
-    assert await store.expand(NOTES, ["a"], "v", 9) == ["v4"]
+    assert await begun(store, NOTES, ["a"], "v", 9) == ["v4"]
     early = Batch([(NOTES, versions[:2]), (COUNTS, []), (NOTES, versions[2:])], {})
     await store.write(early)
-    assert await store.expand(NOTES, ["a"], "v", 9) == ["v4"]
+    assert await begun(store, NOTES, ["a"], "v", 9) == ["v4"]
 
 
 async def test_matches_hold_a_term_of_each_set_newest_first(store: ReadStore) -> None:
@@ -246,7 +256,7 @@ async def test_terms_of_documents_without_scope_or_time_are_not_found(store: Rea
     moved = Tag(seq=2, tag="shown", owner="you", at="t2", words=("word",))
     await store.write(batch(moved))
     assert await store.match(TAGS, Match(("me",), (("word",),), 9)) == []
-    assert await store.expand(TAGS, ["me"], "w", 9) == []
+    assert await begun(store, TAGS, ["me"], "w", 9) == []
     assert await store.match(TAGS, Match(("you",), (("word",),), 9, since="t2")) == [moved]
 
 
@@ -256,11 +266,11 @@ async def test_expansions_begin_with_the_prefix_in_order(store: ReadStore) -> No
 
     await store.write(batch(note("a", "be", "bee", "bed", "c"), note("b", "bee", "beef", "b")))
     await store.write(batch(note("c", "bear")))
-    assert await store.expand(NOTES, ["a", "b"], "be", 9) == ["be", "bed", "bee", "beef"]
-    assert await store.expand(NOTES, ["b", "a"], "be", 2) == ["be", "bed"]
-    assert await store.expand(NOTES, ["a"], "x", 9) == []
-    assert await store.expand(NOTES, [], "be", 9) == []
-    assert await store.expand(NOTES, ["a", "b"], "", 9) == ["b", "be", "bed", "bee", "beef", "c"]
+    assert await begun(store, NOTES, ["a", "b"], "be", 9) == ["be", "bed", "bee", "beef"]
+    assert await begun(store, NOTES, ["b", "a"], "be", 2) == ["be", "bed"]
+    assert await begun(store, NOTES, ["a"], "x", 9) == []
+    assert await begun(store, NOTES, [], "be", 9) == []
+    assert await begun(store, NOTES, ["a", "b"], "", 9) == ["b", "be", "bed", "bee", "beef", "c"]
 
 
 ODD_TEXTS = sorted(
@@ -289,10 +299,10 @@ async def test_any_text_can_be_a_key_a_term_and_stand_in_an_index(store: ReadSto
     everywhere = await store.match(NOTES, Match(tuple(ODD_TEXTS), (("same",),), 99))
     assert [note.room for note in everywhere] == ODD_TEXTS[::-1]
     assert await scan(store, Scan(("all",), along="by_kind")) == list(range(len(ODD_TEXTS)))
-    assert await store.expand(NOTES, ["all"], "", 99) == ODD_TEXTS
+    assert await begun(store, NOTES, ["all"], "", 99) == ODD_TEXTS
     for prefix in ODD_TEXTS:
-        begun = [text for text in ODD_TEXTS if text.startswith(prefix)]
-        assert await store.expand(NOTES, ["all"], prefix, 99) == begun
+        expected = [text for text in ODD_TEXTS if text.startswith(prefix)]
+        assert await begun(store, NOTES, ["all"], prefix, 99) == expected
 
 
 async def test_what_no_store_can_keep_is_refused_whole(store: ReadStore) -> None:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from projections.store import open_store
 from projections.store.port import Batch, Collection, Match, ReadStore, Scan, Value
-from tests.contract.store.notes import COLLECTIONS, NOTES, TAGS, Model, Note, Tag, batch, place
+from tests.contract.store.notes import (
+    COLLECTIONS,
+    NOTES,
+    TAGS,
+    Model,
+    Note,
+    Tag,
+    batch,
+    begun,
+)
 
 ROOMS = st.sampled_from(["a", "b", "c"])
 WORDS = ["", "b", "be", "bee", "c", "\x00", "\x01be", "be\x00", "é", "𝄞"] + [
@@ -81,6 +90,7 @@ matches = st.builds(
     since=st.none() | TIMES,
     until=st.none() | TIMES,
     after=st.none(),
+    begun=st.just(()),
 )
 
 
@@ -94,7 +104,7 @@ async def assert_same(store: ReadStore, model: Model) -> None:
             for word in (*WORDS, "absent"):
                 one = whole._replace(all_of=((word,),))
                 assert await store.match(collection, one) == model.match(collection, one)
-            terms = await store.expand(collection, ["a", "b", "c"], "", 99)
+            terms = await begun(store, collection, ["a", "b", "c"], "", 99)
             assert terms == model.expand(collection, ["a", "b", "c"], "", 99)
     assert await store.checkpoints() == model.checkpoints
 
@@ -123,11 +133,14 @@ async def test_it_answers_as_the_model(
             page = model.match(collection, question)
             assert await store.match(collection, question) == page
             if page:
-                rest = question._replace(after=place(collection, page[-1]))
+                rest = question._replace(after=collection.place_of(page[-1]))
                 assert await store.match(collection, rest) == model.match(collection, rest)
         for prefix in prefixes:
             found = await store.expand(collection, ["a", "c"], prefix, 5)
-            assert found == model.expand(collection, ["a", "c"], prefix, 5)
+            assert list(found.terms) == model.expand(collection, ["a", "c"], prefix, 5)
+            for question in questions:
+                within = question._replace(scopes=("c", "a"), begun=(found,))
+                assert await store.match(collection, within) == model.match(collection, within)
     await store.close()
 
 
