@@ -53,30 +53,25 @@ async def messages(
         NotFound: `chat_not_found` for a `chat` that the user is not in. One that the query itself
             names only has nothing to find.
     """
-    scopes = await _scopes(reading, user, query, chat)
-    match = await _match(reading, scopes, query)
+    known = None if chat is None else await access_to(reading, user, chat)
+    scopes = await _chats(reading, user) if known is None else [known.id]
+    match = await _match(reading, [s for s in scopes if not query.chats or s in query.chats], query)
     if match is None:
         return shapes.Listing(items=[], next=None)
     if sort == "recent":
-        matches = _Matches(reading, user, match._replace(after=after))
+        matches = _Matches(reading, user, match._replace(after=after), known)
         hits = _recent(matches, limit)
     else:
-        matches = _Matches(reading, user, match)
+        matches = _Matches(reading, user, match, known)
         begun = frozenset(term for one in match.begun for term in one.terms)
-        hits = _relevant(matches, query.words, begun, after)
+        hits = _relevant(matches, query.words, begun, after, limit)
     return await _page(reading, matches.accesses, hits, query, limit)
 
 
-async def _scopes(
-    reading: Reading, user: str, query: SearchQuery, chat: str | None
-) -> Sequence[str]:
+async def _chats(reading: Reading, user: str) -> Sequence[str]:
     """The chats to search in. What is found there has its access checked."""
-    if chat is None:
-        [memberships] = await reading.scan(MEMBERSHIPS, [Scan((user,), along="by_user")])
-        chats = [membership.chat for membership in memberships]
-    else:
-        chats = [(await access_to(reading, user, chat)).id]
-    return [one for one in chats if not query.chats or one in query.chats]
+    [memberships] = await reading.scan(MEMBERSHIPS, [Scan((user,), along="by_user")])
+    return [membership.chat for membership in memberships]
 
 
 async def _match(reading: Reading, scopes: Sequence[str], query: SearchQuery) -> Match | None:
@@ -100,14 +95,14 @@ async def _match(reading: Reading, scopes: Sequence[str], query: SearchQuery) ->
 class _Matches:
     """What the index holds, newest first, as far as the reader can see it."""
 
-    def __init__(self, reading: Reading, user: str, match: Match) -> None:
+    def __init__(self, reading: Reading, user: str, match: Match, known: Access | None) -> None:
         #: To the chats in which something was found.
-        self.accesses: dict[str, Access] = {}
+        self.accesses = {} if known is None else {known.id: known}
         self.ended = False
         self._reading = reading
         self._user = user
         self._match = match
-        self._asked: set[str] = set()
+        self._asked = set(self.accesses)
 
     async def next(self, count: int) -> list[MessageWords]:
         """Of the next so many matches those that the reader can see."""
@@ -167,6 +162,7 @@ async def _relevant(
     words: Sequence[str],
     begun: frozenset[str],
     after: shapes.Place | None,
+    limit: int,
 ) -> AsyncIterator[list[_Hit]]:
     """By what share of a message the words make up that were asked for, then newest first."""
     ranked: list[tuple[_Rank, int, MessageWords]] = []
@@ -181,10 +177,10 @@ async def _relevant(
         last = (_share(int(of_words), int(of_all)), *place_after)
         ranked = [one for one in ranked if one[0] < last]
     ranked.sort(reverse=True, key=itemgetter(0))
-    for start in range(0, len(ranked), MIN_MATCHES):
+    for start in range(0, len(ranked), limit + 1):
         yield [
             _Hit((count, found.length, found.time, found.chat, found.message), found)
-            for _, count, found in ranked[start : start + MIN_MATCHES]
+            for _, count, found in ranked[start : start + limit + 1]
         ]
 
 
