@@ -90,7 +90,9 @@ class SqliteStore:
 
         def search(connection: sqlite3.Connection) -> list[D]:
             with bounded(connection):
-                return table.decoder.decode(matching.match(connection, match))
+                found = table.decoder.decode(matching.match(connection, match))
+            found.sort(key=collection.place_of, reverse=True)
+            return found
 
         return await self._read(search)
 

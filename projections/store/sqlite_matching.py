@@ -26,6 +26,8 @@ from projections.store.text_order import end_of
 #: Postings of what is begun that may be read to gather them, and of any other set.
 GATHERED = 60_000
 GATHERED_BESIDE = 20_000
+#: So many postings that are sorted are worth a look at how old they are.
+MANY = 500
 #: So many postings are passed over in the time of one step to a scope's next term.
 PASSED = 3
 
@@ -97,9 +99,10 @@ class Matching:
         self._numbered = f"json_each(:scopes) n CROSS JOIN {self._scopes} s ON s.number = n.value"
         self._walk_sql = cache(self._make_walk_sql)
         self._gathering_sql = cache(self._make_gathering_sql)
+        self._since_sql = cache(self._make_since_sql)
 
     def match(self, connection: sqlite3.Connection, match: Match) -> bytes:
-        """The matching documents, as one JSON list."""
+        """The matching documents, as one JSON list in any order."""
         scopes = self._numbers(connection, match.scopes)
         sets = [Wanted(sorted(set(map(escape, terms)))) for terms in match.all_of]
         sets += [Wanted([*map(escape, b.terms)], True, b.postings) for b in match.begun]
@@ -134,14 +137,42 @@ class Matching:
         if walk:
             (found,) = connection.execute(self._walk_sql(form), parameters).fetchone()
             return found
+        limit = match.limit
         # A document stands there once for each of its terms in the set, mostly for one.
-        rows = match.limit + match.limit // 4
-        if len(along.terms) == 1 or checks:
-            rows = -1
-        sql = self._gathering_sql(form)
-        found, count = connection.execute(sql, parameters | {"rows": rows}).fetchone()
-        if count < match.limit and rows != -1:
-            found, _ = connection.execute(sql, parameters | {"rows": -1}).fetchone()
+        rows = -1 if len(along.terms) == 1 or checks else limit + limit // 4
+        newest = parameters | {"rows": rows}
+        recently = form
+        if rows >= MANY and (since := self._since(connection, form, scopes, newest)):
+            recently = form._replace(since=True)
+            newest["since"] = max(since, match.since or "")
+        found, count = self._gather(connection, recently, newest)
+        if count < limit and rows != -1:
+            found, _ = self._gather(connection, form, parameters | {"rows": -1})
+        return found
+
+    def _since(
+        self,
+        connection: sqlite3.Connection,
+        form: Form,
+        scopes: list[int],
+        parameters: dict[str, Any],
+    ) -> str | None:
+        """A time since which there are about half as many postings more than `:rows`, by those of
+        some of the scopes; None for one that is not known. Sorting is dearer than passing over."""
+        sample = scopes[:: len(scopes) // SAMPLE + 1]
+        wanted = parameters["rows"] * 3 * len(sample) // (2 * len(scopes))
+        (since,) = connection.execute(
+            self._since_sql(form), parameters | {"scopes": to_json(sample), "rows": wanted}
+        ).fetchone()
+        return since.decode() if since is not None else None
+
+    def _gather(
+        self, connection: sqlite3.Connection, form: Form, parameters: dict[str, Any]
+    ) -> tuple[bytes, int]:
+        """The newest matches, and how many they are."""
+        found: tuple[bytes, int] = connection.execute(
+            self._gathering_sql(form), parameters
+        ).fetchone()
         return found
 
     def expand(
@@ -267,17 +298,27 @@ class Matching:
         whose documents fit."""
         found = ("q.time", "s.scope AS named", *(f"q.{k}" for k in self._place[1:]))
         newest = f"ORDER BY {_columns(self._order, of='', order=' DESC')}"
+        checks = "".join(self._check(n, few, "q", "s.scope") for n, few in enumerate(form.few))
+        gathered = f"""
+            SELECT {", ".join(found)} FROM {self._gathered(form)}{checks}
+            {newest} LIMIT :rows"""
+        places = f"SELECT DISTINCT * FROM ({gathered}) {newest} LIMIT :limit"
+        return f"SELECT {_AS_LIST}, count(*) FROM ({self._documents_of(places)})"
+
+    def _make_since_sql(self, form: Form) -> str:
+        """The time of the `:rows`th newest posting of `:driver`."""
+        return f"""
+            SELECT (SELECT q.time FROM {self._gathered(form)}
+                ORDER BY 1 DESC LIMIT 1 OFFSET :rows)"""
+
+    def _gathered(self, form: Form) -> str:
+        """The postings `q` of `:driver` that are within the times and the page."""
         fits = ""
         if not form.picked and not form.begun:
             # The sign keeps SQLite from looking each of the terms up.
             fits = " AND +q.term IN (SELECT value FROM json_each(:driver))"
         fits += " AND q.time >= :since" * form.since + self._before(form, "q", "s.scope")
-        fits += "".join(self._check(n, few, "q", "s.scope") for n, few in enumerate(form.few))
-        gathered = f"""
-            SELECT {", ".join(found)} FROM {self._postings("driver", form.picked)}{fits}
-            {newest} LIMIT :rows"""
-        places = f"SELECT DISTINCT * FROM ({gathered}) {newest} LIMIT :limit"
-        return f"SELECT {_AS_LIST}, count(*) FROM ({self._documents_of(places)})"
+        return self._postings("driver", form.picked) + fits
 
     def _make_walk_sql(self, form: Form) -> str:
         """A walk along the postings of `:driver`, newest first over all `:scopes`.
@@ -359,8 +400,7 @@ class Matching:
     def _documents_of(self, places: str) -> str:
         return f"""
             SELECT d._doc FROM ({places}) w CROSS JOIN {self._documents} d
-            WHERE {self._is_document_of("w", "w.named")}
-            ORDER BY {_columns(self._order, "w", " DESC")} LIMIT :limit"""
+            WHERE {self._is_document_of("w", "w.named")}"""
 
     def _is_document_of(self, posting: str, named: str) -> str:
         columns = {

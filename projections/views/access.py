@@ -1,5 +1,6 @@
 """Who may see what: how a reader belongs to a chat, asked anew for every answer."""
 
+import asyncio
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -72,8 +73,9 @@ async def accesses(
     # of every reading that its counts know of, so one's own words are never unread for a moment.
     chats = await reading.get(CHATS, {(chat,) for _, chat in pairs})
     keys = [(user, chat) for user, chat in pairs if (chat,) in chats]
-    memberships = await reading.get(MEMBERSHIPS, keys)
-    marks = await reading.get(MARKS, keys)
+    memberships, marks = await asyncio.gather(
+        reading.get(MEMBERSHIPS, keys), reading.get(MARKS, keys)
+    )
     return {
         (user, chat): Access(
             chats[chat,],

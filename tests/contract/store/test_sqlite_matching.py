@@ -41,6 +41,7 @@ BOUNDS = {
     "GATHERED": (1, 4, 99),
     "GATHERED_BESIDE": (1, 99),
     "SAMPLE": (1, 9),
+    "MANY": (0, 99),
 }
 
 
